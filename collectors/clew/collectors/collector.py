@@ -1,0 +1,36 @@
+"""The contract of everything that reads the outside world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol, runtime_checkable
+
+from clew.collectors.record import Batch
+
+
+@runtime_checkable
+class Collector(Protocol):
+    """Yields batches, each with the position after it.
+
+    Order: batches of one source come in the order of their positions; batches of
+    several sources may interleave. A batch whose position was committed is never
+    yielded again by a collector that was given that position. Given the same
+    positions and unchanged input, the batches hold the same Records (batch borders
+    may differ). Nothing to read gives no batch, and is no error.
+
+    Memory is bounded whatever the input's size: the caller pulls, and a collector
+    reads ahead at most one batch. The collector owns what it opened until
+    :meth:`close`; a batch stays valid after the next one was pulled.
+
+    What cannot be decoded is a reject (in the batch, or by the SELECT), never an
+    exception. :class:`clew.collectors.errors.SourceUnavailable` is raised for a
+    source that cannot be opened at all, after the others were read.
+    """
+
+    def batches(self, positions: Mapping[str, str]) -> Iterator[Batch]:
+        """Read on from ``positions`` (source name → committed position)."""
+        ...
+
+    def close(self) -> None:
+        """Release files and threads. Safe to call twice."""
+        ...

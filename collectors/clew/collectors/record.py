@@ -1,0 +1,156 @@
+"""The Record: one row per observation, and the Batch in which Records travel.
+
+Names follow OpenTelemetry's semantic conventions and CloudEvents. This module is
+what collectors and the engine share, and so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Kind(StrEnum):
+    """What sort of observation a Record is."""
+
+    LOG = "log"
+    SPAN = "span"
+    MESSAGE = "message"
+    DEAD_LETTER = "dead_letter"
+    HISTORY = "history"
+
+
+class Operation(StrEnum):
+    """OpenTelemetry's ``messaging.operation.type``.
+
+    A history's scheduled activity, timer or child is a ``send`` whose answer is a
+    ``process`` with the same event ID; so one rule finds what is owed in both.
+    """
+
+    CREATE = "create"
+    SEND = "send"
+    RECEIVE = "receive"
+    PROCESS = "process"
+    SETTLE = "settle"
+
+
+class Column(NamedTuple):
+    """One column of the Record: its name, DuckDB type and meaning."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+RECORD: tuple[Column, ...] = (
+    Column("kind", "VARCHAR", "log, span, message, dead_letter or history"),
+    Column("time", "TIMESTAMP", "UTC, microseconds; NULL when the input states none"),
+    Column("end_time", "TIMESTAMP", "UTC; NULL for what is a point in time or has not ended"),
+    Column("service", "VARCHAR", "service.name"),
+    Column("name", "VARCHAR", "event type or span name; NULL for a log that names no event"),
+    Column("operation", "VARCHAR", "create, send, receive, process, settle or NULL"),
+    Column("span_kind", "VARCHAR", "server, client, producer, consumer, internal or NULL"),
+    Column("event_id", "VARCHAR", "the event's or message's own ID"),
+    Column("correlation_id", "VARCHAR", "value of the best instance-like key found"),
+    Column("correlation_key", "VARCHAR", "name under which correlation_id was found, as written"),
+    Column("causation_id", "VARCHAR", "event ID of the event that caused this one"),
+    Column("trace_id", "VARCHAR", "lower-case hexadecimal where the source is hexadecimal"),
+    Column("span_id", "VARCHAR", "a span's own ID; for a log the span it was written in"),
+    Column("parent_span_id", "VARCHAR", "NULL for a root"),
+    Column("links", "VARCHAR", 'JSON: [{"trace_id": …, "span_id": …}, …] or NULL'),
+    Column("system", "VARCHAR", "messaging.system: kafka, rabbitmq, temporal, …"),
+    Column("destination", "VARCHAR", "topic, queue, exchange, subject or task queue"),
+    Column("partition", "INTEGER", "of the destination"),
+    Column("offset", "BIGINT", "within the partition"),
+    Column("consumer_group", "VARCHAR", "consumer group or subscription"),
+    Column("attempt", "INTEGER", "1 for the first delivery; NULL when not stated"),
+    Column("severity", "VARCHAR", "TRACE, DEBUG, INFO, WARN, ERROR, FATAL or NULL"),
+    Column("status", "VARCHAR", "ok, error or unset (spans and histories); NULL otherwise"),
+    Column("outcome", "VARCHAR", "the workflow instance ended thus: completed, failed, cancelled"),
+    Column("error_type", "VARCHAR", "exception class or error code"),
+    Column("error_message", "VARCHAR", "what went wrong, as written"),
+    Column("schema_version", "VARCHAR", "of the event type"),
+    Column("body", "VARCHAR", "a log's message, or a message's payload as text"),
+    Column("keys", "VARCHAR", "JSON object of the other ID-like attributes, or NULL"),
+    Column("attributes", "VARCHAR", "JSON object of everything else, or NULL"),
+    Column("identity", "VARCHAR", "the source's own identity of this record, or NULL for content"),
+    Column("position", "BIGINT", "line, element or offset within the source, first is 1"),
+)
+"""What a format's SELECT gives, in this order, followed by ``reject``.
+
+``reject`` (VARCHAR) is NULL for a Record; otherwise it is the reason why the raw
+input at ``position`` could not be decoded, and ``body`` holds the raw text.
+``source`` and ``scope`` are the batch's and are added by the store.
+"""
+
+RECORD_COLUMNS: tuple[str, ...] = tuple(column.name for column in RECORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Input that could not be decoded: nothing vanishes.
+
+    ``raw`` holds at most the first 4 KiB of the offending bytes.
+    """
+
+    position: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Up to when (UTC, epoch microseconds) a source has told everything it knows."""
+
+    time_us: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a collector yields: one unit of commit.
+
+    ``raw`` is a table of undecoded input and ``select`` is one SELECT over a
+    relation named ``raw`` that gives the columns of :data:`RECORD` in their order
+    and then ``reject``. So a store that runs SQL decodes without a copy, and any
+    other calls :meth:`records`. ``position`` is where to go on after this batch,
+    opaque to the store, and is committed in the same transaction as the Records.
+    An empty batch (``raw`` is None) only moves the position.
+    """
+
+    source: str
+    raw: pa.Table | None
+    select: str
+    position: str
+    rejects: tuple[Reject, ...] = ()
+    watermark: Watermark | None = None
+    scope: str = ""
+    format: str = ""
+    bytes: int = 0
+    """Size of the input behind this batch, as read (compressed where it is)."""
+    total_bytes: int | None = None
+    """Size of the whole source in the same unit, None when it cannot be known."""
+    files: tuple[str, ...] = field(default=())
+
+    def records(self) -> pa.Table:
+        """Decode: the columns of :data:`RECORD`, then ``reject``."""
+        import duckdb  # noqa: PLC0415  heavy, and only some stores need it
+
+        with duckdb.connect() as connection:
+            if self.raw is None:
+                select = f"SELECT * FROM ({empty_select()})"
+            else:
+                connection.register("raw", self.raw)
+                select = self.select
+            table: pa.Table = connection.sql(select).to_arrow_table()
+        return table
+
+
+def empty_select() -> str:
+    """A SELECT that gives no row and every column of a batch."""
+    columns = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in RECORD)
+    return f"SELECT {columns}, NULL::VARCHAR AS reject WHERE false"  # noqa: S608  constants
