@@ -1,0 +1,32 @@
+# make demo and make test are all the set-up there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench soak clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed  ## run the bundled workflows, ingest what they wrote, report
+	$(BIN)/clew demo
+
+test: $(VENV)/.installed  ## every test
+	$(BIN)/python -m coverage run -m pytest -m 'not bench and not soak'
+
+check: $(VENV)/.installed  ## lint, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed  ## ratios, each measured in one run
+	$(BIN)/python -m pytest -m bench -s -p no:randomly tests/benchmarks
+
+soak: $(VENV)/.installed  ## minutes of kills and load
+	$(BIN)/python -m pytest -m soak -s
+
+clean:
+	rm -rf $(VENV) clew-demo

@@ -1,0 +1,287 @@
+"""What the engine says about a store: flows, steps and the reports around them.
+
+Times are ``datetime`` in UTC; durations are integers in microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """A flow's status, in order of precedence: the first that holds."""
+
+    CANCELLED = "cancelled"
+    DEAD_LETTERED = "dead_lettered"
+    FAILED = "failed"
+    COMPENSATED = "compensated"
+    COMPENSATING = "compensating"
+    STUCK = "stuck"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+
+
+class KeyClass(StrEnum):
+    """What an ID's name means."""
+
+    INSTANCE = "instance"
+    ENTITY = "entity"
+    GROUP = "group"
+    HOP = "hop"
+
+
+class Evidence(StrEnum):
+    """Why a record belongs to its flow, strongest first."""
+
+    CORRELATION = "correlation"
+    CAUSATION = "causation"
+    MESSAGE = "message"
+    SPAN = "span"
+    HOP = "hop"
+    TRACE = "trace"
+    ALONE = "alone"
+
+
+class StepKind(StrEnum):
+    """What a step is."""
+
+    PUBLISH = "publish"
+    HANDLING = "handling"
+    SPAN = "span"
+    EVENT = "event"
+    """An event that a log or history tells of, neither published nor handled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A named thing that a flow waits for."""
+
+    kind: str
+    """handling (of a sent message), end (of a started span or activity) or step (of a definition)."""
+    name: str
+    since: datetime
+    deadline: datetime | None
+    service: str | None = None
+    destination: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One workflow instance, as one line of ``clew flows``."""
+
+    flow_id: str
+    """The anchor's value: a correlation ID, or the trace ID; ``#2`` and on for a reused one."""
+    scope: str
+    type: str
+    status: Status
+    also: tuple[Status, ...]
+    """Other statuses that hold too."""
+    cause: str | None
+    late: bool
+    started: datetime | None
+    last: datetime | None
+    deadline: datetime | None
+    owed: Owed | None
+    records: int
+    events: int
+    errors: int
+    dead_letters: int
+    missing_parents: int
+    services: tuple[str, ...]
+    keys: Mapping[str, tuple[str, ...]]
+    """Other IDs of the flow by name, at most 20 values each."""
+    evidence: Mapping[str, int]
+    """Evidence → number of records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One stored record of a step. ``fields`` are the Record's non-null columns."""
+
+    evidence: Evidence
+    shared: bool
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened (publish, handling, span, event), told by its observations."""
+
+    id: int
+    parent: int | None
+    """ID of the step that caused this one, as happens-before tells; None for a root."""
+    via: str | None
+    """How ``parent`` is known: span, causation, message, link or time."""
+    kind: StepKind
+    name: str
+    service: str | None
+    start: datetime | None
+    end: datetime | None
+    """None for a point in time, or for what has not ended (then ``open`` is true)."""
+    open: bool
+    queue_wait_us: int | None
+    """From the publish to this handling; None where not known."""
+    skew_us: int
+    """By how much this effect is dated before its cause; 0 where in order."""
+    system: str | None
+    destination: str | None
+    partition: int | None
+    offset: int | None
+    consumer_group: str | None
+    event_id: str | None
+    span_id: str | None
+    attempt: int
+    status: str
+    """ok, error or unset"""
+    error_type: str | None
+    error_message: str | None
+    dead_letter: str | None
+    """The reason, where this step's message was dead-lettered."""
+    missing_parent: str | None
+    """ID of the parent that is named but not stored."""
+    shared: bool
+    observations: tuple[Observation, ...]
+    logs: tuple[Observation, ...]
+    """Log records without an event name that were written within this step."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowLink:
+    """Two flows that meet or descend, never merged."""
+
+    flow_id: str
+    kind: str
+    """child, parent, continues, joins or batch"""
+    via: str
+    """What joins them, e.g. ``order_id=4711``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowDetail:
+    """A flow whole. Steps come in happens-before order; a parent precedes its children."""
+
+    flow: Flow
+    steps: tuple[Step, ...]
+    loose: tuple[Observation, ...]
+    """Records of the flow that belong to no step."""
+    links: tuple[FlowLink, ...]
+    truncated: int
+    """Number of records left out because the flow is larger than the limit asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFilter:
+    """Which flows. Empty means any; all given conditions hold together."""
+
+    statuses: tuple[Status, ...] = ()
+    types: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    since: datetime | None = None
+    """Flows with a record at or after."""
+    until: datetime | None = None
+    """Flows that started before."""
+    keys: tuple[tuple[str, str], ...] = ()
+    scope: str | None = None
+    sort: str = "last"
+    """started, last, records, errors, duration, type, status, owed"""
+    descending: bool = True
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A flow that an ID leads to, and what the ID is there."""
+
+    flow_id: str
+    scope: str
+    what: str
+    """flow, event, trace, span, key name, or prefix"""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one batch did."""
+
+    records: int
+    """Read and decoded."""
+    new: int
+    duplicates: int
+    rejects: int
+    by_kind: Mapping[str, int]
+    """New records by kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The store as a whole, at an ``as_of``."""
+
+    as_of: datetime | None
+    as_of_from: str
+    """What sets as_of: option, newest record, or the source that holds it back."""
+    flows: int
+    by_status: Mapping[str, int]
+    records: int
+    unattributed: int
+    missing_parents: int
+    rejects: int
+    undated: int
+    """Records without a time, or with an implausible one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One source as stored."""
+
+    source: str
+    scope: str
+    format: str
+    position: str
+    records: int
+    duplicates: int
+    rejects: int
+    first: datetime | None
+    last: datetime | None
+    watermark: datetime | None
+    watermark_exact: bool
+    updated: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReject:
+    """One rejected piece of input; ``raw`` is bounded to 4 KiB."""
+
+    source: str
+    position: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReport:
+    """One ID-like name as seen in the store."""
+
+    name: str
+    key_class: KeyClass
+    configured: bool
+    records: int
+    values: int
+    flows: int
+    max_flows_per_value: int
+    max_records_per_value: int
+    suspect: str | None
+    """Why the class looks wrong, with numbers, and what to set; None where it looks right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a store judges by. Kept in the store; ``rebuild`` applies a change to what is stored."""
+
+    key_classes: Mapping[str, KeyClass] = field(default_factory=dict)
+    """Name (as :func:`normal_name` writes it) → class; over the defaults."""
+    definitions: tuple[Mapping[str, Any], ...] = ()
+    limit_us: int = 5 * 60 * 1_000_000
+    """Default limit for what is owed and has none of its own: 5 min."""

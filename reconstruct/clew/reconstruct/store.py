@@ -1,0 +1,114 @@
+"""The store contract. ``open_store`` gives an implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from clew.collectors.record import Batch
+    from clew.reconstruct.model import (
+        Flow,
+        FlowDetail,
+        FlowFilter,
+        KeyReport,
+        Match,
+        Settings,
+        SourceStatus,
+        StoredReject,
+        Summary,
+        Written,
+    )
+
+
+class Capability(StrEnum):
+    """What a store may be unable to do; each absence carries a reason."""
+
+    TRANSACTIONS = "transactions"
+    AS_OF_EARLIER = "as_of_earlier"
+    REBUILD = "rebuild"
+
+
+class Store(Protocol):
+    """Keeps Records, positions and flows.
+
+    Every method works on an empty store. Nothing is held open between calls unless
+    the docstring says so, so that other processes get their turn; each call waits
+    for its turn and raises :class:`clew.reconstruct.errors.StoreBusy` after the
+    store's ``timeout``. The caller owns what is returned. ``as_of`` None means the
+    newest plausible record's time.
+
+    Raises :class:`~clew.reconstruct.errors.StoreError` and nothing of the database's.
+    """
+
+    @property
+    def missing(self) -> Mapping[Capability, str]:
+        """Capabilities that this store lacks → the reason."""
+        ...
+
+    def positions(self) -> dict[str, str]:
+        """Source name → position after its last committed batch."""
+        ...
+
+    def write(self, batch: Batch) -> Written:
+        """De-duplicate, attribute and judge a batch and move its position: one transaction.
+
+        May keep the store open until :meth:`release` while nobody else waits for it.
+        """
+        ...
+
+    def release(self) -> None:
+        """Let others in now. Safe to call at any time."""
+        ...
+
+    def summary(self, as_of: datetime | None = None) -> Summary:
+        """Counts over all flows."""
+        ...
+
+    def flows(self, which: FlowFilter, as_of: datetime | None = None) -> Iterator[Flow]:
+        """Flows in the order asked for, ties by flow_id; read in chunks of bounded size."""
+        ...
+
+    def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:
+        """Flows that any ID or unique prefix leads to, exact matches first; [] for none."""
+        ...
+
+    def flow(
+        self, flow_id: str, scope: str = "", as_of: datetime | None = None, limit: int = 20_000
+    ) -> FlowDetail | None:
+        """One flow whole, at most ``limit`` records of it; None where there is none."""
+        ...
+
+    def sources(self) -> list[SourceStatus]:
+        """Every source ever read, by name."""
+        ...
+
+    def rejects(self, source: str | None = None, limit: int = 100) -> list[StoredReject]:
+        """Rejects by source and position."""
+        ...
+
+    def keys(self) -> list[KeyReport]:
+        """ID-like names seen, suspects first, then by number of records."""
+        ...
+
+    def settings(self) -> Settings:
+        """What the store judges by now."""
+        ...
+
+    def rebuild(self, settings: Settings | None = None) -> Summary:
+        """Run the engine over all stored records anew, under other settings where given."""
+        ...
+
+    def close(self) -> None:
+        """Release everything. Safe to call twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
