@@ -45,7 +45,14 @@ class DefinitionError(ReconstructError):
     """A flow definition is wrong."""
 
     def __init__(
-        self, message: str, *, file: str, line: int = 0, column: int = 0, text: str = "", help: str = ""  # noqa: A002
+        self,
+        message: str,
+        *,
+        file: str,
+        line: int = 0,
+        column: int = 0,
+        text: str = "",
+        help: str = "",  # noqa: A002
     ) -> None:
         super().__init__(message, help=help)
         self.file = file
