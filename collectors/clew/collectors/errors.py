@@ -13,7 +13,7 @@ from __future__ import annotations
 class CollectError(Exception):
     """Base of all; ``help`` says how to go on."""
 
-    def __init__(self, message: str, *, help: str = "") -> None:  # noqa: A002  the word of the output
+    def __init__(self, message: str, *, help: str = "") -> None:
         super().__init__(message)
         self.help = help
 
@@ -37,7 +37,7 @@ class FormatError(CollectError):
         line: int = 0,
         column: int = 0,
         text: str = "",
-        help: str = "",  # noqa: A002
+        help: str = "",
     ) -> None:
         super().__init__(message, help=help)
         self.file = file

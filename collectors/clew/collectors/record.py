@@ -221,7 +221,7 @@ class Batch:
 
     def records(self) -> pa.Table:
         """Decode: the columns of :data:`RECORD`, then ``reject``."""
-        import duckdb  # noqa: PLC0415  heavy, and only some stores need it
+        import duckdb
 
         with duckdb.connect() as connection:
             if self.raw is None:
@@ -236,4 +236,4 @@ class Batch:
 def empty_select() -> str:
     """A SELECT that gives no row and every column of a batch."""
     columns = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in RECORD)
-    return f"SELECT {columns}, NULL::VARCHAR AS reject WHERE false"  # noqa: S608  constants
+    return f"SELECT {columns}, NULL::VARCHAR AS reject WHERE false"

@@ -16,7 +16,7 @@ from __future__ import annotations
 class ReconstructError(Exception):
     """Base of all; ``help`` says how to go on."""
 
-    def __init__(self, message: str, *, help: str = "") -> None:  # noqa: A002  the word of the output
+    def __init__(self, message: str, *, help: str = "") -> None:
         super().__init__(message)
         self.help = help
 
@@ -52,7 +52,7 @@ class DefinitionError(ReconstructError):
         line: int = 0,
         column: int = 0,
         text: str = "",
-        help: str = "",  # noqa: A002
+        help: str = "",
     ) -> None:
         super().__init__(message, help=help)
         self.file = file
