@@ -1,0 +1,195 @@
+"""Producer and consumer spans by OpenTelemetry's messaging conventions.
+
+Source: semantic conventions for messaging spans as published with
+opentelemetry-semantic-conventions 0.66b2: a span is named ``{operation} {destination}``,
+a send span's context travels with the message, and a process span takes it as parent or,
+where one span may handle several messages, as a link. The attribute names are constants
+here because importing the conventions would cost more than this whole package.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    get_current_span,
+    get_tracer,
+    use_span,
+)
+
+from clew.tracer.context import working_on
+from clew.tracer.event import Event, Headers
+from clew.tracer.headers import extract
+
+SYSTEM: Final = "messaging.system"
+DESTINATION: Final = "messaging.destination.name"
+PARTITION: Final = "messaging.destination.partition.id"
+OPERATION_NAME: Final = "messaging.operation.name"
+OPERATION_TYPE: Final = "messaging.operation.type"
+MESSAGE_ID: Final = "messaging.message.id"
+CONVERSATION_ID: Final = "messaging.message.conversation_id"
+BODY_SIZE: Final = "messaging.message.body.size"
+CONSUMER_GROUP: Final = "messaging.consumer.group.name"
+CLIENT_ID: Final = "messaging.client.id"
+KAFKA_OFFSET: Final = "messaging.kafka.offset"
+KAFKA_KEY: Final = "messaging.kafka.message.key"
+EVENT_TYPE: Final = "cloudevents.event_type"
+EVENT_ID: Final = "cloudevents.event_id"
+EVENT_SOURCE: Final = "cloudevents.event_source"
+ERROR_TYPE: Final = "error.type"
+
+Attributes = Mapping[str, str | bool | int | float]
+
+
+class Messaging:
+    """Makes the spans of one broker client.
+
+    ``system`` is a value of ``messaging.system`` (kafka, rabbitmq, …). Without a
+    ``tracer`` the globally configured one is used. ``clock`` gives the epoch time in
+    nanoseconds.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        *,
+        consumer_group: str | None = None,
+        client_id: str | None = None,
+        tracer: Tracer | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._tracer = tracer if tracer is not None else get_tracer("clew.tracer")
+        self._clock = clock
+        base = {SYSTEM: system}
+        if client_id is not None:
+            base[CLIENT_ID] = client_id
+        self._send: dict[str, str] = {**base, OPERATION_NAME: "send", OPERATION_TYPE: "send"}
+        self._process: dict[str, str] = {**base, OPERATION_NAME: "process", OPERATION_TYPE: "process"}
+        if consumer_group is not None:
+            self._process[CONSUMER_GROUP] = consumer_group
+
+    @contextmanager
+    def sending(
+        self,
+        event: Event,
+        destination: str,
+        *,
+        partition: int | None = None,
+        attributes: Attributes | None = None,
+    ) -> Iterator[Span]:
+        """Span around sending an event; inject the headers within it.
+
+        An exception is recorded, makes the span an error and goes on. What is
+        learned on delivery goes to :func:`delivered`.
+        """
+        span = self._tracer.start_span(
+            f"send {destination}",
+            kind=SpanKind.PRODUCER,
+            attributes=_attributes(
+                self._send, event, destination, partition=partition, offset=None, more=attributes
+            ),
+            start_time=self._clock(),
+        )
+        with self._within(span), working_on(event, operation="send", destination=destination):
+            yield span
+
+    @contextmanager
+    def processing(
+        self,
+        event: Event,
+        destination: str,
+        *,
+        headers: Headers = (),
+        link: bool = False,
+        partition: int | None = None,
+        offset: int | None = None,
+        attributes: Attributes | None = None,
+    ) -> Iterator[Span]:
+        """Span around handling an event, and its correlation context.
+
+        The sender's context in ``headers`` becomes the parent; with ``link`` it
+        becomes a link, and the parent is what is current here. An exception is
+        recorded, makes the span an error and goes on.
+        """
+        incoming = extract(headers).context
+        parent: Context | None = incoming
+        links: tuple[Link, ...] = ()
+        if link:
+            parent = None
+            sender = get_current_span(incoming).get_span_context()
+            links = (Link(sender),) if sender.is_valid else ()
+        span = self._tracer.start_span(
+            f"process {destination}",
+            context=parent,
+            kind=SpanKind.CONSUMER,
+            attributes=_attributes(
+                self._process, event, destination, partition=partition, offset=offset, more=attributes
+            ),
+            links=links,
+            start_time=self._clock(),
+        )
+        with self._within(span), working_on(event, operation="process", destination=destination):
+            yield span
+
+    @contextmanager
+    def _within(self, span: Span) -> Iterator[None]:
+        try:
+            with use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+                yield
+        except Exception as error:
+            kind = type(error)
+            name = (
+                kind.__qualname__
+                if kind.__module__ == "builtins"
+                else f"{kind.__module__}.{kind.__qualname__}"
+            )
+            span.set_attribute(ERROR_TYPE, name)
+            span.record_exception(error, timestamp=self._clock())
+            span.set_status(Status(StatusCode.ERROR, str(error)))
+            raise
+        finally:
+            span.end(self._clock())
+
+
+def delivered(span: Span, *, partition: int, offset: int) -> None:
+    """Note on a send span where the broker put the message."""
+    span.set_attribute(PARTITION, str(partition))
+    span.set_attribute(KAFKA_OFFSET, offset)
+
+
+def _attributes(
+    base: Mapping[str, str],
+    event: Event,
+    destination: str,
+    *,
+    partition: int | None,
+    offset: int | None,
+    more: Attributes | None,
+) -> dict[str, str | bool | int | float]:
+    out: dict[str, str | bool | int | float] = {
+        **base,
+        DESTINATION: destination,
+        MESSAGE_ID: event.id,
+        EVENT_ID: event.id,
+        EVENT_TYPE: event.type,
+        EVENT_SOURCE: event.source,
+    }
+    if event.correlation_id is not None:
+        out[CONVERSATION_ID] = event.correlation_id
+    if partition is not None:
+        out[PARTITION] = str(partition)
+    if offset is not None:
+        out[KAFKA_OFFSET] = offset
+    if more:
+        out.update(more)
+    return out
