@@ -213,6 +213,9 @@ class Batch:
     watermark: Watermark | None = None
     scope: str = ""
     format: str = ""
+    first: bool = False
+    """The source is read from its beginning (a new, replaced or truncated file, another
+    standard input): counting of identical lines begins anew with this batch."""
     bytes: int = 0
     """Size of the input behind this batch, as read (compressed where it is)."""
     total_bytes: int | None = None
