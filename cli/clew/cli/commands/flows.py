@@ -1,0 +1,241 @@
+"""``clew flows``, and ``stuck``, ``failed`` and ``dead`` for short: which flows there are, and how they stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clew.cli.exits import Exit
+from clew.cli.options import KEY_VALUE, MOMENT, Context, as_json, as_of, moment, option, scoped, stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from clew.reconstruct.model import Flow, FlowFilter, Summary
+    from clew.reconstruct.store import Store
+
+STATUSES = (
+    "cancelled",
+    "dead_lettered",
+    "failed",
+    "compensated",
+    "compensating",
+    "stuck",
+    "in_progress",
+    "completed",
+)
+SORTS = ("started", "last", "records", "errors", "duration", "type", "status", "owed")
+PAGE = 50
+"""Flows that a person sees unless --limit says otherwise."""
+
+
+def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    for decorate in reversed(
+        (
+            option(
+                "--type",
+                "types",
+                env="FLOWS_TYPE",
+                multiple=True,
+                metavar="TYPE",
+                help="Only flows of this type.",
+            ),
+            option(
+                "--service",
+                "services",
+                env="FLOWS_SERVICE",
+                multiple=True,
+                metavar="NAME",
+                help="Only flows that this service took part in.",
+            ),
+            option(
+                "--since",
+                env="FLOWS_SINCE",
+                type=MOMENT,
+                metavar="TIME",
+                help="Only flows with a record at or after: ISO 8601, or 15m, 2h, 3d before as-of.",
+            ),
+            option(
+                "--until",
+                env="FLOWS_UNTIL",
+                type=MOMENT,
+                metavar="TIME",
+                help="Only flows that started before.",
+            ),
+            option(
+                "--key",
+                "keys",
+                env="FLOWS_KEY",
+                multiple=True,
+                type=KEY_VALUE,
+                metavar="NAME=VALUE",
+                help="Only flows with this key, e.g. order_id=4711.",
+            ),
+            scoped,
+            option(
+                "--sort",
+                env="FLOWS_SORT",
+                type=click.Choice(SORTS),
+                default="last",
+                show_default=True,
+                help="What comes first: the newest, the most, the longest.",
+            ),
+            option("--reverse", env="FLOWS_REVERSE", is_flag=True, help="The other way round."),
+            option(
+                "--limit",
+                env="FLOWS_LIMIT",
+                type=click.IntRange(min=0),
+                metavar="N",
+                help=f"At most so many flows; 0 for all. Default: {PAGE}, with --json all.",
+            ),
+            as_of,
+            as_json,
+            option(
+                "--exit-code",
+                env="FLOWS_EXIT_CODE",
+                is_flag=True,
+                help="Exit with status 1 when any flow matches.",
+            ),
+            option(
+                "--fail-on",
+                env="FLOWS_FAIL_ON",
+                multiple=True,
+                type=click.Choice(STATUSES),
+                help="Exit with status 1 when any matching flow has this status.",
+            ),
+            stored,
+            click.pass_obj,
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command()
+@option(
+    "--status",
+    "statuses",
+    env="FLOWS_STATUS",
+    multiple=True,
+    type=click.Choice(STATUSES),
+    help="Only flows of this status; may be given several times.",
+)
+@_filters
+def flows(context: Context, statuses: tuple[str, ...], **given: Any) -> int:
+    """List flows: status, type, why, when.
+
+    Conditions hold together; several of one kind are alternatives.
+    """
+    return _list(context, statuses, given)
+
+
+@click.command()
+@_filters
+def stuck(context: Context, **given: Any) -> int:
+    """List the flows that wait for something overdue: clew flows --status stuck."""
+    return _list(context, ("stuck",), given)
+
+
+@click.command()
+@_filters
+def failed(context: Context, **given: Any) -> int:
+    """List the flows that failed: clew flows --status failed."""
+    return _list(context, ("failed",), given)
+
+
+@click.command()
+@_filters
+def dead(context: Context, **given: Any) -> int:
+    """List the flows with a message in a dead-letter queue: clew flows --status dead_lettered."""
+    return _list(context, ("dead_lettered",), given)
+
+
+def _list(context: Context, statuses: tuple[str, ...], given: dict[str, Any]) -> int:
+    from dataclasses import replace
+
+    terminal = context.terminal
+    with context.store() as store:
+        summary: Summary | None = None
+
+        def newest() -> datetime | None:
+            nonlocal summary
+            summary = summary or store.summary()
+            return summary.as_of
+
+        at = moment(given["as_of"], newest)
+        which = _which(statuses, given, at, newest)
+        listed = 0
+        if given["as_json"]:
+            from clew.cli import flow_json
+
+            for found in store.flows(which, at):
+                terminal.json(flow_json.flow(found))
+                listed += 1
+        else:
+            from clew.cli.flow_table import flow_table, summary_lines
+
+            page = list(store.flows(which, at))
+            listed = len(page)
+            if summary is None or at is not None:
+                summary = store.summary(at)
+            more = which.limit is not None and listed == which.limit and _is_more(store, which, at)
+            terminal.out(flow_table(page, terminal.look))
+            terminal.out(summary_lines(summary, listed, terminal.look, more=more, filtered=_filtered(which)))
+            if page:
+                terminal.hint(f"clew show {_word(page[0].flow_id)} draws the first")
+        if given["exit_code"] and listed:
+            return Exit.FOUND
+        wanted = [status for status in given["fail_on"] if not statuses or status in statuses]
+        if wanted and any(store.flows(replace(which, statuses=_statuses(wanted), limit=1), at)):
+            return Exit.FOUND
+    return Exit.FINE
+
+
+def _which(
+    statuses: tuple[str, ...],
+    given: dict[str, Any],
+    at: datetime | None,
+    newest: Callable[[], datetime | None],
+) -> FlowFilter:
+    from clew.reconstruct.model import FlowFilter
+
+    limit = given["limit"]
+    if limit is None:
+        limit = None if given["as_json"] else PAGE
+    return FlowFilter(
+        statuses=_statuses(statuses),
+        types=given["types"],
+        services=given["services"],
+        since=moment(given["since"], lambda: at or newest()),
+        until=moment(given["until"], lambda: at or newest()),
+        keys=given["keys"],
+        scope=given["scope"],
+        sort=given["sort"],
+        descending=(given["sort"] not in {"type", "status"}) is not given["reverse"],
+        limit=limit or None,
+    )
+
+
+def _statuses(names: Any) -> tuple[Any, ...]:
+    from clew.reconstruct.model import Status
+
+    return tuple(Status(name) for name in names)
+
+
+def _is_more(store: Store, which: FlowFilter, at: datetime | None) -> bool:
+    from dataclasses import replace
+
+    longer: list[Flow] = list(store.flows(replace(which, limit=(which.limit or 0) + 1), at))
+    return len(longer) > (which.limit or 0)
+
+
+def _filtered(which: FlowFilter) -> bool:
+    return bool(which.statuses or which.types or which.services or which.since or which.until or which.keys)
+
+
+def _word(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)

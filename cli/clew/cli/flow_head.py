@@ -1,0 +1,128 @@
+"""What stands above and below a flow's tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clew.cli.flow_notes import Notes, owed_phrase
+from clew.cli.units import count, duration, microseconds, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from clew.cli.look import Line, Look
+    from clew.reconstruct.model import Flow, FlowDetail
+
+FIELD = 10
+_VALUES = 4
+"""Values of one key that are listed."""
+_LINKS = 20
+
+CAUSES = {
+    "unknown_end": "nothing says where it ends",
+    "processing_failed": "a step failed and nothing answered it",
+    "dead_lettered": "a message of it lies in a dead-letter queue",
+    "never_consumed": "a message was sent and nobody handled it",
+    "consumed_no_reaction": "a message was handled and nothing followed",
+    "never_published": "what should have been sent was not",
+    "waiting_for_join": "a join has not got all of its parts",
+    "waiting_for_flow": "it waits for another flow",
+    "lost_context": "it may go on under another ID",
+    "duplicate_processing": "an event was handled more than once",
+    "compensation_incomplete": "undoing began and did not finish",
+    "slow_step": "a step takes longer than it should",
+    "source_behind": "a source has not told enough yet",
+}
+"""Causes in words; one that is not listed stands as it is."""
+
+
+def head(detail: FlowDetail, look: Look, as_of: datetime | None) -> Iterator[Line]:
+    """ID, status, why, when, how much, where, keys, links."""
+    flow = detail.flow
+    status = look.line(look.status(flow.status), str(flow.status))
+    title = look.line(flow.flow_id, "strong")
+    if title.cells + 2 + status.cells <= look.width:
+        yield title.pad(min(look.width - status.cells, max(title.cells + 2, 60))).extend(status)
+    else:
+        yield title
+        yield status
+    for name, value, style in _facts(flow, as_of):
+        if value:
+            yield from _field(name, value, style, look)
+    for name, values in flow.keys.items():
+        shown = ", ".join(values[:_VALUES])
+        more = f" and {count(len(values) - _VALUES)} more" if len(values) > _VALUES else ""
+        yield from _field(name, shown + more, "name", look)
+    for link in detail.links[:_LINKS]:
+        yield from _field("linked", f"{link.kind} {link.flow_id} (by {link.via})", "", look)
+    if len(detail.links) > _LINKS:
+        yield from _field(
+            "linked", f"and {count(len(detail.links) - _LINKS)} more; --json gives all", "", look
+        )
+
+
+def _facts(flow: Flow, as_of: datetime | None) -> Iterator[tuple[str, str, str]]:
+    also = f"; also {', '.join(flow.also)}" if flow.also else ""
+    yield "type", (flow.type or "unknown") + also + ("; late" if flow.late else ""), ""
+    yield "scope", flow.scope, ""
+    yield "why", why(flow), str(flow.status)
+    yield "owed", owed(flow, as_of), str(flow.status)
+    took = duration(microseconds(flow.started, flow.last))
+    yield "time", f"{moment(flow.started)}, {took or '?'} until the last record", ""
+    parts = [count(flow.records, "record"), count(flow.events, "event")]
+    for number, word in (
+        (flow.errors, "error"),
+        (flow.dead_letters, "dead letter"),
+        (flow.missing_parents, "missing parent"),
+    ):
+        if number:
+            parts.append(count(number, word))
+    yield "holds", ", ".join(parts), ""
+    yield "services", ", ".join(flow.services), "service"
+
+
+def why(flow: Flow) -> str:
+    """The cause with what it means; "" where there is none."""
+    if not flow.cause:
+        return ""
+    words = CAUSES.get(flow.cause)
+    return f"{flow.cause}: {words}" if words else flow.cause
+
+
+def owed(flow: Flow, as_of: datetime | None) -> str:
+    """What it waits for, since when, and how its deadline stands; "" where nothing is owed."""
+    if flow.owed is None:
+        return ""
+    said = f"{owed_phrase(flow)}, since {moment(flow.owed.since)}"
+    deadline = flow.owed.deadline
+    if deadline is None:
+        return said
+    if as_of is None:
+        return f"{said}; due {moment(deadline)}"
+    us = microseconds(deadline, as_of) or 0
+    return said + (f"; overdue for {duration(us)}" if us > 0 else f"; due in {duration(-us)}")
+
+
+def tail(detail: FlowDetail, notes: Notes) -> Iterator[Line]:
+    """Records without a step, and what was left out."""
+    look, details = notes.look, notes.details
+    asked = details.logs or details.evidence
+    if detail.loose:
+        yield look.line()
+        found = look.line(f"{count(len(detail.loose), 'record')} of no step", "heading")
+        yield found.add("" if asked else "; --logs shows them", "faint")
+        start = look.line("  ")
+        for seen in detail.loose if asked else ():
+            yield from notes.log(seen, start)
+            if details.evidence:
+                yield from notes.evidence(seen, start)
+    if detail.truncated:
+        yield look.line()
+        said = f"{count(detail.truncated, 'record')} left out, for the flow is larger than the limit; "
+        yield from look.wrap("--all reads them", "warning", first=look.line(said, "warning"))
+
+
+def _field(name: str, value: str, style: str, look: Look) -> Iterator[Line]:
+    first = look.line(name.ljust(FIELD - 1) + " ", "faint")
+    yield from look.wrap(value, style, first=first)

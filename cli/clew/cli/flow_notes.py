@@ -1,0 +1,189 @@
+"""What stands in and under a step's line: its label, and what is odd about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from clew.cli.units import count, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clew.cli.flow_tree import Fold
+    from clew.cli.flow_view import Details
+    from clew.cli.look import Line, Look
+    from clew.reconstruct.model import Flow, Observation, Step
+
+_MOST_LINES = 3
+"""Lines of one note unless everything is asked for."""
+
+
+def label(step: Step, parent: Step | None, look: Look) -> Line:
+    """Service, direction and name; the service is left out where it is the parent's."""
+    glyphs = look.glyphs
+    line = look.line()
+    if step.service and (parent is None or parent.service != step.service):
+        line.add(step.service + " ", "service")
+    elif parent is not None and parent.service and not step.service:
+        line.add("? ", "faint")
+    sign = {"publish": glyphs.sends, "handling": glyphs.handles, "event": glyphs.event}.get(step.kind)
+    if sign:
+        line.add(sign + " ", "strong")
+    failed = step.status == "error"
+    line.add(step.name, "error" if failed else "")
+    if failed:
+        line.add(f" {glyphs.cross}", "error")
+    if step.dead_letter:
+        line.add(f" {glyphs.dead}", "dead_lettered")
+    if step.attempt > 1:
+        line.add(f" (attempt {step.attempt})", "warning")
+    if step.shared:
+        line.add(" (shared)", "faint")
+    return line
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Writes what stands under the steps of ``flow``."""
+
+    flow: Flow
+    look: Look
+    details: Details
+
+    def under(self, step: Step, parent: Step | None, start: Line) -> Iterator[Line]:
+        """What is odd about a step; then its logs and evidence, where they are asked for."""
+        yield from self._odd(step, parent, start)
+        if self.details.logs:
+            for log in step.logs:
+                yield from self.log(log, start)
+        if self.details.evidence:
+            for seen in (*step.observations, *(() if self.details.logs else step.logs)):
+                yield from self.evidence(seen, start)
+            if step.via and parent is not None:
+                said = f"{self.look.glyphs.note} caused by the step above, known by {step.via}"
+                yield from self._note(start, said, "faint")
+
+    def _odd(self, step: Step, parent: Step | None, start: Line) -> Iterator[Line]:
+        glyphs = self.look.glyphs
+        if step.status == "error" or step.error_type or step.error_message:
+            said = ": ".join(part for part in (step.error_type, step.error_message) if part)
+            yield from self._note(start, f"{glyphs.cross} {said or 'ended with an error'}", "error")
+        if step.dead_letter:
+            yield from self._note(start, f"{glyphs.dead} dead letter: {step.dead_letter}", "dead_lettered")
+        if step.skew_us > 0:
+            said = f"{glyphs.warn} dated {duration(step.skew_us)} before its cause: clocks differ"
+            yield from self._note(start, said, "warning")
+        if step.missing_parent and parent is not None:
+            said = f"{glyphs.warn} its parent {step.missing_parent} is not stored"
+            yield from self._note(start, said, "warning")
+        if is_owed(step, self.flow):
+            yield from self._note(start, f"{glyphs.clock} {_still_owed(self.flow)}", "stuck")
+
+    def log(self, log: Observation, start: Line) -> Iterator[Line]:
+        """A log record: when, how bad, what it says."""
+        fields = log.fields
+        severity = str(fields.get("severity") or "")
+        style = "error" if severity in {"ERROR", "FATAL"} else "warning" if severity == "WARN" else "faint"
+        text = str(fields.get("body") or fields.get("name") or "")
+        said = f"{self.look.glyphs.note} {_clock(fields.get('time'))} {severity:<5} {text}"
+        yield from self._note(start, said, style)
+
+    def evidence(self, seen: Observation, start: Line) -> Iterator[Line]:
+        """Why a record is in this flow, and where it was read."""
+        fields = seen.fields
+        source = fields.get("source")
+        where = f", {source}:{fields['position']}" if source and fields.get("position") is not None else ""
+        shared = "shared by " if seen.shared else ""
+        said = f"{self.look.glyphs.note} {fields.get('kind', 'record')} {shared}{because(seen)}{where}"
+        yield from self._note(start, said, "faint")
+
+    def _note(self, start: Line, text: str, style: str) -> Iterator[Line]:
+        """``text`` begins with a sign and a blank, below which its further lines are set in."""
+        look = self.look
+        first = look.line().extend(start).add(text[:2], style)
+        again = look.line().extend(start).add("  ")
+        lines = look.wrap(text[2:], style, first=first, again=again)
+        most = len(lines) if self.details.everything else _MOST_LINES
+        if len(lines) > most:
+            cut = f" {look.glyphs.cut}"
+            lines[most - 1] = lines[most - 1].fit(look.width - len(cut), "").add(cut, "faint")
+        yield from lines[:most]
+
+
+def _still_owed(flow: Flow) -> str:
+    if flow.owed is not None and flow.owed.kind == "end":
+        return "has not ended"
+    who = None if flow.owed is None else flow.owed.service
+    return f"{who} has not handled it yet" if who else "nobody has handled it yet"
+
+
+def _clock(time: Any) -> str:
+    return f"{time:%H:%M:%S}.{time.microsecond // 1000:03}" if isinstance(time, datetime) else "no time"
+
+
+def is_owed(step: Step, flow: Flow) -> bool:
+    """Whether this step is what the owed thing hangs on: the unhandled send, the span without an end."""
+    owed = flow.owed
+    if owed is None or owed.since != step.start or owed.name != step.name:
+        return False
+    return step.open if owed.kind == "end" else step.kind == "publish"
+
+
+def owed_phrase(flow: Flow) -> str:
+    """The named thing that a flow waits for."""
+    owed = flow.owed
+    if owed is None:
+        return ""
+    by = f" by {owed.service}" if owed.service else ""
+    at = f" from {owed.destination}" if owed.destination else ""
+    if owed.kind == "handling":
+        return f"a handling of {owed.name}{at}{by}"
+    if owed.kind == "end":
+        return f"the end of {owed.name}{by}"
+    return f"{owed.name}{by}"
+
+
+def fold_line(fold: Fold, start: Line, look: Look) -> Line:
+    """What the steps that are not drawn have in common."""
+    glyphs = look.glyphs
+    alike = "more in a row, each caused by the one before" if fold.in_a_row else "more like this"
+    line = start.add(f"{glyphs.times} {count(fold.steps)} {alike}", "strong")
+    if fold.below:
+        line.add(f" ({count(fold.below, 'step')} below them)")
+    parts = []
+    if fold.took is not None:
+        low, middle, high = (duration(us) for us in fold.took)
+        parts.append((f"took {low} to {high}, median {middle}" if low != high else f"took {low}", ""))
+    if fold.waited:
+        parts.append((f"waited up to {duration(fold.waited)}", "wait"))
+    for number, word, style in (
+        (fold.errors, "error", "error"),
+        (fold.dead_letters, "dead letter", "dead_lettered"),
+    ):
+        if number:
+            parts.append((count(number, word), style))
+    if fold.open:
+        parts.append((f"{count(fold.open)} open", "warning"))
+    for place, (text, style) in enumerate(parts):
+        line.add(", " if place else ": ").add(text, style)
+    return line
+
+
+def because(seen: Observation) -> str:
+    """The evidence in words, with the value it rests on."""
+    fields = seen.fields
+    key = fields.get("correlation_key") or "correlation_id"
+    words = {
+        "correlation": f"correlation: it carries {key}={fields.get('correlation_id')}",
+        "causation": f"causation: caused by event {fields.get('causation_id')}",
+        "message": f"message: same event ID {fields.get('event_id')}"
+        if fields.get("event_id")
+        else "message: same broker coordinates",
+        "span": f"span: parent or link of span {fields.get('span_id') or fields.get('parent_span_id')}",
+        "hop": "hop: same request ID",
+        "trace": f"trace: same trace {fields.get('trace_id')}",
+        "alone": f"alone: the trace {fields.get('trace_id')} is the flow",
+    }
+    return words.get(seen.evidence, str(seen.evidence))

@@ -1,0 +1,122 @@
+"""Flows as a table, and the line that says how the whole store stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clew.cli.flow_notes import owed_phrase
+from clew.cli.table import Column, table
+from clew.cli.units import count, duration, microseconds, moment, moments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from clew.cli.look import Line, Look
+    from clew.reconstruct.model import Flow, Summary
+
+COLUMNS = (
+    Column("STATUS", 1, 15),
+    Column("FLOW", 2, 18, most=64),
+    Column("TYPE", 4, 10, most=28),
+    Column("WHY", 3, 20, most=72),
+    Column("STARTED", 6, 8),
+    Column("LAST", 5, 8),
+    Column("TOOK", 7, 6, right=True),
+    Column("EVENTS", 9, 6, right=True),
+    Column("RECORDS", 12, 7, right=True),
+    Column("ERRORS", 8, 6, right=True),
+    Column("SERVICES", 11, 16, most=60),
+    Column("KEYS", 10, 16, most=48),
+    Column("SCOPE", 13, 6, most=20),
+)
+
+
+def flow_table(flows: Sequence[Flow], look: Look) -> Iterator[Line]:
+    """A line per flow under a heading; nothing for no flows."""
+    if not flows:
+        return
+    started = moments([flow.started for flow in flows])
+    last = moments([flow.last for flow in flows])
+    rows = [_row(flow, begin, end, look) for flow, begin, end in zip(flows, started, last, strict=True)]
+    yield from table(COLUMNS, rows, look)
+
+
+def _row(flow: Flow, started: str, last: str, look: Look) -> list[Line]:
+    style = str(flow.status)
+    errors = count(flow.errors) if flow.errors else ""
+    keys = " ".join(f"{name}={values[0]}" for name, values in flow.keys.items() if values)
+    return [
+        look.line(look.status(flow.status), style),
+        look.line(flow.flow_id, "name"),
+        look.line(flow.type),
+        look.line(why(flow)),
+        look.line(started),
+        look.line(last),
+        look.line(duration(microseconds(flow.started, flow.last))),
+        look.line(count(flow.events)),
+        look.line(count(flow.records)),
+        look.line(errors, "error"),
+        look.line(",".join(flow.services), "service"),
+        look.line(keys),
+        look.line(flow.scope),
+    ]
+
+
+def why(flow: Flow) -> str:
+    """Cause, and what is owed or went wrong."""
+    owed = owed_phrase(flow)
+    parts = [part for part in (flow.cause, f"waits for {owed}" if owed else None) if part]
+    if flow.late:
+        parts.append("late")
+    return ": ".join(parts)
+
+
+def summary_lines(summary: Summary, listed: int, look: Look, *, more: bool, filtered: bool) -> Iterator[Line]:
+    """How many of what status, up to when, and what could not be placed."""
+    if listed:
+        yield look.line()
+    if not summary.flows:
+        yield look.line("no flows yet; clew ingest reads files into the store")
+    elif not listed:
+        yield look.line("no flow matches")
+    elif more:
+        yield look.line(f"{count(listed, 'flow')} shown; --limit 0 lists all that match")
+    elif filtered:
+        yield look.line(f"{count(listed, 'flow')} {'match' if listed != 1 else 'matches'}")
+    counts = look.line(count(summary.flows, "flow") + " in all: ")
+    for place, (status, number) in enumerate(_by_weight(summary)):
+        counts.add(", " if place else "").add(f"{count(number)} {status}", status)
+    if summary.flows:
+        yield from _broken(counts, look)
+    if summary.as_of is not None:
+        yield from look.wrap(
+            f"as of {moment(summary.as_of)}, set by {summary.as_of_from}", "faint", first=look.line()
+        )
+    doubts = [
+        count(number, *words)
+        for number, words in (
+            (summary.unattributed, ("record of no flow", "records of no flow")),
+            (summary.missing_parents, ("missing parent",)),
+            (summary.undated, ("record without a plausible time", "records without a plausible time")),
+            (summary.rejects, ("reject",)),
+        )
+        if number
+    ]
+    if doubts:
+        more_about = "; clew sources --rejects shows them" if summary.rejects else ""
+        yield from look.wrap(", ".join(doubts) + more_about, "warning", first=look.line())
+
+
+def _by_weight(summary: Summary) -> list[tuple[str, int]]:
+    return [(status, number) for status, number in summary.by_status.items() if number]
+
+
+def _broken(line: Line, look: Look) -> Iterator[Line]:
+    """A line of styled pieces, broken between them."""
+    part = look.line()
+    for text, style in line.pieces:
+        if part.cells + len(text) > look.width and part.cells:
+            yield part
+            part = look.line("  ")
+        part.add(text, style)
+    yield part

@@ -1,0 +1,225 @@
+"""Options: each names its environment variable, and ``clew.toml`` stands under both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from clew.cli import settings
+from clew.cli.errors import UsageMistake
+from clew.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from clew.reconstruct.store import Store
+
+Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
+
+DEFAULT_STORE = "clew.duckdb"
+
+
+class Context:
+    """What every command gets: the terminal, and a way to its store."""
+
+    def __init__(self, terminal: Terminal, commands: set[str]) -> None:
+        self.terminal = terminal
+        self.commands = commands
+        self.store_path = DEFAULT_STORE
+
+    def store(self, *, create: bool = False, **more: Any) -> Store:
+        """Open the store that ``--store`` names.
+
+        Raises:
+            StoreError: it cannot be opened, or there is none and it may not be made.
+        """
+        from clew.reconstruct import open_store
+
+        return open_store(self.store_path, create=create, **more)
+
+
+def option(*names: str, env: str, **more: Any) -> Callable[[Decorated], Decorated]:
+    """A click option with the environment variable ``CLEW_<env>``, which its help names."""
+    return click.option(*names, envvar=f"CLEW_{env}", show_envvar=True, **more)
+
+
+def common(command: Decorated) -> Decorated:
+    """Options of every command: the settings file, colour."""
+    for decorate in (
+        option(
+            "--color",
+            env="COLOR",
+            type=click.Choice(["auto", "always", "never"]),
+            default="auto",
+            expose_value=False,
+            callback=_set_color,
+            help="Colour: where a terminal shows it, always or never. NO_COLOR is respected.",
+        ),
+        option(
+            "--config",
+            env="CONFIG",
+            metavar="FILE",
+            is_eager=True,
+            expose_value=False,
+            callback=_read_settings,
+            help="Settings. Default: clew.toml in the current folder.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def stored(command: Decorated) -> Decorated:
+    """``--store``, and what every command has."""
+    return option(
+        "--store",
+        env="STORE",
+        metavar="FILE",
+        default=DEFAULT_STORE,
+        show_default=True,
+        expose_value=False,
+        callback=_set_store,
+        help="The store.",
+    )(common(command))
+
+
+def scoped(command: Decorated) -> Decorated:
+    """``--scope``."""
+    return option(
+        "--scope",
+        env="SCOPE",
+        metavar="NAME",
+        help="Only this scope (environment, tenant or data set).",
+    )(command)
+
+
+def as_of(command: Decorated) -> Decorated:
+    """``--as-of``."""
+    return option(
+        "--as-of",
+        "as_of",
+        env="AS_OF",
+        metavar="TIME",
+        type=MOMENT,
+        help="Judge as if it were this time. Default: the newest plausible record.",
+    )(command)
+
+
+def as_json(command: Decorated) -> Decorated:
+    """``--json``."""
+    return option("--json", "as_json", env="JSON", is_flag=True, help="JSON for programs instead of text.")(
+        command
+    )
+
+
+class Moment(click.ParamType[str]):
+    """A time; one relative to now waits for :func:`moment` to learn what now is."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check it."""
+        from datetime import UTC, datetime
+
+        from clew.cli.units import read_moment
+
+        text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+        try:
+            read_moment(text, lambda: datetime.now(UTC))
+        except ValueError:
+            self.fail(
+                f"{text!r} is no time; write 2026-01-31T12:00:00Z, yesterday, or 15m, 2h, 3d for so long ago",
+                param,
+                ctx,
+            )
+        return text
+
+
+class KeyValue(click.ParamType[tuple[str, str]]):
+    """``name=value``."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Split it."""
+        if isinstance(value, tuple):
+            return (str(value[0]), str(value[1]))
+        name, equals, rest = str(value).partition("=")
+        if not equals or not name:
+            self.fail(f"{value!r} is no name=value, such as order_id=4711", param, ctx)
+        return name, rest
+
+
+class Duration(click.ParamType[int]):
+    """A duration in microseconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it."""
+        from clew.cli.units import read_duration
+
+        if isinstance(value, int):
+            return value
+        try:
+            return read_duration(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no duration; write 90s, 5m or 1h30m", param, ctx)
+
+
+MOMENT = Moment()
+KEY_VALUE = KeyValue()
+DURATION = Duration()
+
+
+def moment(text: str | None, now: Callable[[], datetime | None]) -> datetime | None:
+    """The time that a :class:`Moment` names; ``now`` is asked only where it is relative."""
+    if text is None:
+        return None
+    from datetime import UTC, datetime
+
+    from clew.cli.units import read_moment
+
+    return read_moment(text, lambda: now() or datetime.now(UTC))
+
+
+def _context(ctx: click.Context) -> Context:
+    found: Context = ctx.obj
+    return found
+
+
+def _set_color(ctx: click.Context, _param: click.Parameter, value: str) -> None:
+    _context(ctx).terminal.color = value
+
+
+def _set_store(ctx: click.Context, _param: click.Parameter, value: str) -> None:
+    _context(ctx).store_path = value
+
+
+def _read_settings(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    found = settings.read(value)
+    if not found:
+        return
+    file = value or settings.FILE
+    name = ctx.command.name or ""
+    ctx.default_map = settings.defaults(found, file, ctx.command, name, _context(ctx).commands)
+
+
+__all__ = [
+    "DURATION",
+    "KEY_VALUE",
+    "MOMENT",
+    "Context",
+    "UsageMistake",
+    "as_json",
+    "as_of",
+    "common",
+    "moment",
+    "option",
+    "scoped",
+    "stored",
+]

@@ -1,0 +1,70 @@
+"""Tables that fit: columns leave in order of importance, long text is cut, numbers stay whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from clew.cli.look import Line, Look
+
+GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. ``rank`` 1 is the last to leave; ``least`` is what it needs to be worth a place."""
+
+    title: str
+    rank: int
+    least: int
+    most: int = 1000
+    right: bool = False
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[Line]], look: Look) -> Iterator[Line]:
+    """A heading and the rows, at most ``look.width`` wide. A column in which nothing stands is left out."""
+    natural = [
+        min(max([len(column.title), *(row[at].cells for row in rows)]), column.most)
+        for at, column in enumerate(columns)
+    ]
+    filled = [at for at in range(len(columns)) if not rows or any(row[at].cells for row in rows)]
+    widths = _widths(columns, filled, natural, look.width)
+    heading = look.line()
+    for at, width in widths.items():
+        _cell(heading, look.line(columns[at].title, "heading"), width, columns[at], look)
+    yield heading
+    for row in rows:
+        line = look.line()
+        for at, width in widths.items():
+            _cell(line, row[at], width, columns[at], look)
+        yield line
+
+
+def _widths(columns: Sequence[Column], filled: list[int], natural: list[int], width: int) -> dict[int, int]:
+    kept: dict[int, int] = {}
+    left = width + GAP
+    for at in sorted(filled, key=lambda at: columns[at].rank):
+        least = min(columns[at].least, natural[at])
+        if kept and left < least + GAP:
+            continue
+        kept[at] = least
+        left -= least + GAP
+    for at in sorted(kept, key=lambda at: columns[at].rank):
+        more = min(natural[at] - kept[at], max(left, 0))
+        kept[at] += more
+        left -= more
+    return {at: min(kept[at], width) for at in sorted(kept)}
+
+
+def _cell(line: Line, content: Line, width: int, column: Column, look: Look) -> None:
+    if line.cells:
+        line.add(" " * GAP)
+    fitted = content.fit(width, look.glyphs.cut)
+    blank = " " * (width - fitted.cells)
+    if column.right:
+        line.add(blank).extend(fitted)
+    else:
+        line.extend(fitted).add(blank)
