@@ -166,7 +166,7 @@ def source(found: SourceStatus) -> dict[str, Any]:
 
 
 def reject(found: StoredReject) -> dict[str, Any]:
-    """One line of ``clew sources --rejects --json``; bytes that are not UTF-8 stand as ``\\xNN``."""
+    r"""One line of ``clew sources --rejects --json``; bytes that are not UTF-8 stand as ``\xNN``."""
     return {
         "schema": SCHEMA,
         "source": found.source,

@@ -71,8 +71,8 @@ def why(flow: Flow) -> str:
     return ": ".join(parts)
 
 
-def summary_lines(summary: Summary, listed: int, look: Look, *, more: bool, filtered: bool) -> Iterator[Line]:
-    """How many of what status, up to when, and what could not be placed."""
+def matched(summary: Summary, listed: int, look: Look, *, more: bool) -> Iterator[Line]:
+    """How many flows are listed, and how to see more."""
     if listed:
         yield look.line()
     if not summary.flows:
@@ -81,17 +81,20 @@ def summary_lines(summary: Summary, listed: int, look: Look, *, more: bool, filt
         yield look.line("no flow matches")
     elif more:
         yield look.line(f"{count(listed, 'flow')} shown; --limit 0 lists all that match")
-    elif filtered:
+    elif listed != summary.flows:
         yield look.line(f"{count(listed, 'flow')} {'match' if listed != 1 else 'matches'}")
-    counts = look.line(count(summary.flows, "flow") + " in all: ")
-    for place, (status, number) in enumerate(_by_weight(summary)):
-        counts.add(", " if place else "").add(f"{count(number)} {status}", status)
+
+
+def standing(summary: Summary, look: Look) -> Iterator[Line]:
+    """How the store stands: flows by status, up to when, and what could not be placed."""
     if summary.flows:
+        counts = look.line(count(summary.flows, "flow") + " in all: ")
+        for place, (status, number) in enumerate(summary.by_status.items()):
+            counts.add(", " if place else "").add(f"{count(number)} {status}", status)
         yield from _broken(counts, look)
     if summary.as_of is not None:
-        yield from look.wrap(
-            f"as of {moment(summary.as_of)}, set by {summary.as_of_from}", "faint", first=look.line()
-        )
+        said = f"as of {moment(summary.as_of)}, set by {summary.as_of_from}"
+        yield from look.wrap(said, "faint", first=look.line())
     doubts = [
         count(number, *words)
         for number, words in (
@@ -105,10 +108,6 @@ def summary_lines(summary: Summary, listed: int, look: Look, *, more: bool, filt
     if doubts:
         more_about = "; clew sources --rejects shows them" if summary.rejects else ""
         yield from look.wrap(", ".join(doubts) + more_about, "warning", first=look.line())
-
-
-def _by_weight(summary: Summary) -> list[tuple[str, int]]:
-    return [(status, number) for status, number in summary.by_status.items() if number]
 
 
 def _broken(line: Line, look: Look) -> Iterator[Line]:

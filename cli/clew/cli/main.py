@@ -88,7 +88,11 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None: 
     ctx.exit()
 
 
-@click.group(cls=Commands, name="clew", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    name="clew",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
 )
@@ -98,13 +102,13 @@ def clew(ctx: click.Context) -> None:
 
     Says which are stuck, failed or dead-lettered, and why. Begin with
 
+    \b
       clew demo
-
       clew ingest LOGS... && clew flows
 
     Every option can also be set by the environment variable that its help names,
     or in clew.toml.
-    """
+    """  # noqa: D301  click's mark for lines that it must not join
     from clew.cli.options import Context
     from clew.cli.terminal import Terminal
 

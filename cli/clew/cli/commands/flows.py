@@ -1,4 +1,4 @@
-"""``clew flows``, and ``stuck``, ``failed`` and ``dead`` for short: which flows there are, and how they stand."""
+"""``clew flows``, and ``stuck``, ``failed``, ``dead`` for short: which flows there are, how they stand."""
 
 from __future__ import annotations
 
@@ -78,9 +78,10 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--sort",
                 env="FLOWS_SORT",
                 type=click.Choice(SORTS),
+                metavar="BY",
                 default="last",
                 show_default=True,
-                help="What comes first: the newest, the most, the longest.",
+                help=f"By {', '.join(SORTS)}: the newest, most or longest come first.",
             ),
             option("--reverse", env="FLOWS_REVERSE", is_flag=True, help="The other way round."),
             option(
@@ -103,6 +104,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
                 env="FLOWS_FAIL_ON",
                 multiple=True,
                 type=click.Choice(STATUSES),
+                metavar="STATUS",
                 help="Exit with status 1 when any matching flow has this status.",
             ),
             stored,
@@ -120,7 +122,8 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     env="FLOWS_STATUS",
     multiple=True,
     type=click.Choice(STATUSES),
-    help="Only flows of this status; may be given several times.",
+    metavar="STATUS",
+    help=f"Only flows of this status; may be given several times. One of {', '.join(STATUSES)}.",
 )
 @_filters
 def flows(context: Context, statuses: tuple[str, ...], **given: Any) -> int:
@@ -174,7 +177,7 @@ def _list(context: Context, statuses: tuple[str, ...], given: dict[str, Any]) ->
                 terminal.json(flow_json.flow(found))
                 listed += 1
         else:
-            from clew.cli.flow_table import flow_table, summary_lines
+            from clew.cli.flow_table import flow_table, matched, standing
 
             page = list(store.flows(which, at))
             listed = len(page)
@@ -182,7 +185,8 @@ def _list(context: Context, statuses: tuple[str, ...], given: dict[str, Any]) ->
                 summary = store.summary(at)
             more = which.limit is not None and listed == which.limit and _is_more(store, which, at)
             terminal.out(flow_table(page, terminal.look))
-            terminal.out(summary_lines(summary, listed, terminal.look, more=more, filtered=_filtered(which)))
+            terminal.out(matched(summary, listed, terminal.look, more=more))
+            terminal.out(standing(summary, terminal.look))
             if page:
                 terminal.hint(f"clew show {_word(page[0].flow_id)} draws the first")
         if given["exit_code"] and listed:
@@ -229,10 +233,6 @@ def _is_more(store: Store, which: FlowFilter, at: datetime | None) -> bool:
 
     longer: list[Flow] = list(store.flows(replace(which, limit=(which.limit or 0) + 1), at))
     return len(longer) > (which.limit or 0)
-
-
-def _filtered(which: FlowFilter) -> bool:
-    return bool(which.statuses or which.types or which.services or which.since or which.until or which.keys)
 
 
 def _word(text: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
-from clew.cli.errors import CommandError, NothingFound
+from clew.cli.errors import NothingFound, UsageMistake
 from clew.cli.exits import Exit
 from clew.cli.options import Context, as_json, as_of, moment, option, scoped, stored
 
 if TYPE_CHECKING:
+    from clew.cli.terminal import Terminal
     from clew.reconstruct.model import Match
     from clew.reconstruct.store import Store
 
@@ -18,8 +20,6 @@ LIMIT = 20_000
 """Records of one flow that are read unless --all asks for more."""
 EVERYTHING = 10_000_000
 MATCHES = 20
-_PREFIX = 8
-"""What a prefix should have to be worth suggesting."""
 
 
 @click.command()
@@ -56,7 +56,11 @@ def show(
     """
     terminal = context.terminal
     with context.store() as store:
-        match = _resolve(store, id_, scope)
+        matches = _matches(store, id_, scope)
+        if len(matches) > 1:
+            _choose(matches, id_, terminal)
+            return Exit.USAGE
+        match = matches[0]
         at = moment(as_of, lambda: store.summary().as_of)
         limit = EVERYTHING if everything or as_json else LIMIT
         detail = store.flow(match.flow_id, match.scope, at, limit)
@@ -73,41 +77,41 @@ def show(
     return Exit.FINE
 
 
-def _resolve(store: Store, text: str, scope: str | None) -> Match:
-    """The one flow that ``text`` leads to.
+def _matches(store: Store, text: str, scope: str | None) -> list[Match]:
+    """The flows that ``text`` leads to, by the best thing that it is there.
 
     Raises:
         NothingFound: it leads to none.
-        CommandError: it leads to several.
+        UsageMistake: it is empty.
     """
     wanted = text.strip().removesuffix("…").removesuffix("...")
     if not wanted:
-        raise CommandError("the ID is empty", status=Exit.USAGE)
+        raise UsageMistake("the ID is empty", help="clew flows lists the flows and their IDs")
     found = store.find(wanted, scope, MATCHES + 1)
-    exact = [match for match in found if match.what == "flow"] or [
+    best = [match for match in found if match.what == "flow"] or [
         match for match in found if match.what != "prefix"
     ]
-    flows = {(match.flow_id, match.scope): match for match in reversed(exact or found)}
+    flows: dict[tuple[str, str], Match] = {}
+    for match in best or found:
+        flows.setdefault((match.flow_id, match.scope), match)
     if not flows:
         raise _nothing(text, scope)
-    if len(flows) == 1:
-        return next(iter(flows.values()))
-    raise CommandError(_several(text, list(reversed(flows.values()))), status=Exit.USAGE, help=_choose(flows))
+    return list(flows.values())
 
 
-def _several(text: str, matches: list[Match]) -> str:
-    shown = "; ".join(
-        f"{match.flow_id}{f' in scope {match.scope}' if match.scope else ''} (as {match.what})"
-        for match in matches[:MATCHES]
-    )
+def _choose(matches: list[Match], text: str, terminal: Terminal) -> None:
+    look = terminal.look
     many = f"more than {MATCHES}" if len(matches) > MATCHES else str(len(matches))
-    return f"{text!r} leads to {many} flows: {shown}"
-
-
-def _choose(flows: dict[tuple[str, str], Match]) -> str:
-    if len({scope for _, scope in flows}) > 1:
-        return "name one with --scope"
-    return "show one of them by its own ID, or give more of the ID"
+    terminal.say(look.line("error: ", "error").add(f"{text!r} leads to {many} flows:"))
+    for match in matches[:MATCHES]:
+        scope = f" --scope {shlex.quote(match.scope)}" if match.scope else ""
+        line = look.line(f"  clew show {shlex.quote(match.flow_id)}{scope}", "name")
+        terminal.say(line.add(f"   as {match.what}", "faint"))
+    names = {match.what for match in matches} - {"flow", "event", "trace", "span", "prefix"}
+    hint = "show one of them, or give more of the ID"
+    if names:
+        hint += f"; clew flows --key {shlex.quote(f'{min(names)}={text}')} compares them"
+    terminal.say(look.wrap(hint, first=look.line("help: ", "help")))
 
 
 def _nothing(text: str, scope: str | None) -> NothingFound:

@@ -1,0 +1,86 @@
+"""Options that say what a store judges by: key classes, flow definitions, the default limit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clew.cli.options import DURATION, KEY_VALUE, option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clew.reconstruct.model import Settings
+
+CLASSES = ("instance", "entity", "group", "hop")
+
+
+class KeyClassOf(click.ParamType[tuple[str, str]]):
+    """``NAME=CLASS``."""
+
+    name = "name=class"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Split it and check the class."""
+        name, class_ = KEY_VALUE.convert(value, param, ctx)
+        if class_ not in CLASSES:
+            self.fail(f"{class_!r} is no class of {name}; write one of {', '.join(CLASSES)}", param, ctx)
+        return name, class_
+
+
+def judging(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--key``, ``--definitions`` and ``--owed-limit``."""
+    for decorate in (
+        option(
+            "--owed-limit",
+            env="OWED_LIMIT",
+            type=DURATION,
+            metavar="TIME",
+            help="How long a thing may be owed where no definition says, e.g. 90s or 5m. Kept in the store.",
+        ),
+        option(
+            "--definitions",
+            env="DEFINITIONS",
+            metavar="FILE",
+            help="Flow definitions: start, steps, ends, limits (YAML). Kept in the store.",
+        ),
+        option(
+            "--key",
+            "keys",
+            env="KEY",
+            multiple=True,
+            type=KeyClassOf(),
+            metavar="NAME=CLASS",
+            help="What an ID's name means: instance, entity, group or hop. Kept in the store.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def changed(
+    now: Settings, *, keys: tuple[tuple[str, str], ...], definitions: str | None, owed_limit: int | None
+) -> Settings:
+    """``now`` with what the options say; equal to ``now`` where they say nothing new.
+
+    Raises:
+        DefinitionError: the definitions file is wrong.
+    """
+    from clew.reconstruct.model import KeyClass
+
+    if keys:
+        now = replace(
+            now, key_classes={**now.key_classes, **{name: KeyClass(class_) for name, class_ in keys}}
+        )
+    if definitions is not None:
+        from clew.reconstruct.definitions import load
+
+        now = replace(now, definitions=load(Path(definitions)))
+    if owed_limit is not None:
+        now = replace(now, limit_us=owed_limit)
+    return now
