@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from clew.reconstruct.definitions import Definition
+
 
 class Status(StrEnum):
     """A flow's status, in order of precedence: the first that holds."""
@@ -282,6 +284,6 @@ class Settings:
 
     key_classes: Mapping[str, KeyClass] = field(default_factory=dict)
     """Name (as :func:`normal_name` writes it) → class; over the defaults."""
-    definitions: tuple[Mapping[str, Any], ...] = ()
+    definitions: tuple[Definition, ...] = ()
     limit_us: int = 5 * 60 * 1_000_000
     """Default limit for what is owed and has none of its own: 5 min."""

@@ -129,6 +129,12 @@ class DuckFile:
             self._depth -= 1
             self._settle(keep=True)
 
+    @contextmanager
+    def workbench(self) -> Iterator[DuckDBPyConnection]:
+        """The connection without a turn: for temporary tables alone, such as a decoded batch."""
+        with self._alone_here(), self._told():
+            yield self._workbench()
+
     def release(self) -> None:
         """Close the file and let others in. Safe to call at any time."""
         with self._alone_here(), self._told():

@@ -1,0 +1,127 @@
+"""One flow whole, from the store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from clew.collectors.record import RECORD_COLUMNS
+from clew.reconstruct.duckdb.judging import judged
+from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows
+from clew.reconstruct.duckdb.schema import EVIDENCE
+from clew.reconstruct.model import Evidence, FlowDetail, FlowLink, Settings
+from clew.reconstruct.passes.order import order
+from clew.reconstruct.salt import salt
+
+if TYPE_CHECKING:
+    import duckdb
+
+JOINS = 20
+"""Flows listed that share a business key with this one."""
+
+
+def detail(
+    connection: duckdb.DuckDBPyConnection,
+    flow_id: str,
+    scope: str,
+    as_of: datetime | None,
+    settings: Settings,
+    limit: int,
+) -> FlowDetail | None:
+    """Read a flow, its records and what it is linked with; None where there is none."""
+    flow = _number(connection, flow_id, scope)
+    if flow is None:
+        return None
+    one = judged(as_of, settings.limit_us, flow)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE answer AS SELECT {FLOW_COLUMNS} FROM ({one})"
+    ).fetchall()
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE answer_keys AS SELECT flow, name, value FROM store.flow_keys WHERE flow = {flow}"
+    ).fetchall()
+    flows = to_flows(connection, 0, 1, scopes(connection))
+    if not flows:
+        return None
+    rows = _records(connection, flow, limit)
+    truncated = max(0, flows[0].records - len(rows))
+    steps, loose = order(rows)
+    return FlowDetail(
+        flow=flows[0], steps=steps, loose=loose, links=_links(connection, flow), truncated=truncated
+    )
+
+
+def _number(connection: duckdb.DuckDBPyConnection, flow_id: str, scope: str) -> int | None:
+    """The flow's number, by its hash where the ID is a plain one."""
+    rows = connection.execute(
+        f"""
+        SELECT flow FROM store.flows
+        WHERE flow IN (xor(hash($id), {salt("flow", scope)}::UBIGINT), xor(hash($id), {salt("trace", scope)}::UBIGINT),
+                       xor(hash($id), {salt("event", scope)}::UBIGINT))
+          AND flow_id = $id
+        """,
+        {"id": flow_id},
+    ).fetchall()
+    if not rows:
+        rows = connection.execute(
+            """SELECT flow FROM store.flows JOIN store.scopes USING (scope_no)
+               WHERE flow_id = ? AND scope = ?""",
+            [flow_id, scope],
+        ).fetchall()
+    return int(rows[0][0]) if rows else None
+
+
+def _records(
+    connection: duckdb.DuckDBPyConnection, flow: int, limit: int
+) -> list[tuple[Evidence, bool, dict[str, Any]]]:
+    names = [*RECORD_COLUMNS, "record", "source"]
+    columns = ", ".join(f'r."{name}"' for name in RECORD_COLUMNS)
+    readings = dict(connection.execute("SELECT source_no, source FROM store.sources").fetchall())
+    rows = connection.execute(
+        f"""
+        SELECT {columns}, r.record, r.source_no, r.evidence, false AS shared
+        FROM store.records AS r WHERE r.flow = {flow} ORDER BY r.time, r.record LIMIT {int(limit)}
+        """
+    ).fetchall()
+    shares = connection.execute(f"SELECT record, evidence FROM store.shared WHERE flow = {flow}").fetchall()
+    if shares:
+        listed = ", ".join(str(record) for record, _ in shares[: max(0, limit - len(rows))])
+        if listed:
+            rows.extend(
+                connection.execute(
+                    f"""SELECT {columns}, r.record, r.source_no, r.evidence, true AS shared
+                        FROM store.records AS r WHERE r.record IN ({listed})"""
+                ).fetchall()
+            )
+    found: list[tuple[Evidence, bool, dict[str, Any]]] = []
+    for row in rows:
+        fields = {name: value for name, value in zip(names, row[:-2], strict=True) if value is not None}
+        for name in ("time", "end_time"):
+            if isinstance(fields.get(name), datetime):
+                fields[name] = fields[name].replace(tzinfo=UTC)
+        fields["source"] = readings.get(fields["source"], "")
+        found.append((Evidence(EVIDENCE[max(row[-2], 1) - 1]), bool(row[-1]), fields))
+    return found
+
+
+def _links(connection: duckdb.DuckDBPyConnection, flow: int) -> tuple[FlowLink, ...]:
+    rows = connection.execute(
+        f"""
+        WITH link AS (
+            SELECT other, kind, via FROM store.links WHERE flow = {flow}
+            UNION
+            SELECT flow, 'child', via FROM store.links WHERE other = {flow}
+            UNION
+            SELECT o.flow, 'joins', k.name || '=' || k.value
+            FROM store.flow_keys AS k JOIN store.flow_keys AS o
+              ON o.value_h = k.value_h AND o.name = k.name AND o.value = k.value AND o.flow <> k.flow
+            WHERE k.flow = {flow}
+            UNION
+            SELECT o.flow, 'batch', 'shared record'
+            FROM store.shared AS s JOIN store.shared AS o ON o.record = s.record AND o.flow <> s.flow
+            WHERE s.flow = {flow}
+        )
+        SELECT f.flow_id, min(link.kind), min(link.via) FROM link JOIN store.flows AS f ON f.flow = link.other
+        GROUP BY f.flow_id ORDER BY 2 DESC, 1 LIMIT {JOINS}
+        """
+    ).fetchall()
+    return tuple(FlowLink(*row) for row in rows)

@@ -1,0 +1,376 @@
+"""Questions to a store: lists, counts and look-ups."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from clew.reconstruct.duckdb.judging import judged
+from clew.reconstruct.duckdb.schema import EVIDENCE
+from clew.reconstruct.keys import class_of
+from clew.reconstruct.model import (
+    Flow,
+    FlowFilter,
+    KeyReport,
+    Match,
+    Owed,
+    Settings,
+    SourceStatus,
+    Status,
+    StoredReject,
+    Summary,
+)
+from clew.reconstruct.salt import salt
+
+if TYPE_CHECKING:
+    import duckdb
+
+SORTS = {
+    "started": "started",
+    "last": "last",
+    "records": "records",
+    "errors": "errors",
+    "duration": "last - started",
+    "type": "type",
+    "status": "status",
+    "owed": "waits_for[2]",
+}
+KEY_VALUES = 20
+"""Values listed for one key name of one flow."""
+
+FLOW_COLUMNS = """flow, flow_id, scope_no, type, status, holds, cause, late, started, last, waits_for, records, events,
+    errors, dead_letters, missing_parents, services, evidence"""
+
+
+def utc(value: Any) -> datetime | None:
+    """A stored (naive, UTC) timestamp as an aware one; None for none or for infinity."""
+    if not isinstance(value, datetime):
+        return None
+    return value.replace(tzinfo=UTC)
+
+
+def newest(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """The newest plausible record's time (naive UTC): what ``as_of`` is unless given."""
+    value = connection.execute("SELECT max(last) FROM store.sources").fetchall()[0][0]
+    return value if isinstance(value, datetime) else None
+
+
+def scopes(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
+    """Number → scope."""
+    return {int(number): str(scope) for number, scope in connection.execute("FROM store.scopes").fetchall()}
+
+
+def select_flows(
+    connection: duckdb.DuckDBPyConnection, which: FlowFilter, as_of: datetime | None, settings: Settings
+) -> None:
+    """Make the temporary table ``answer``: the flows asked for, in order, with their keys."""
+    where: list[str] = ["true"]
+    bound: list[object] = []
+
+    def among(column: str, values: tuple[str, ...]) -> None:
+        if values:
+            where.append(f"{column} IN ({', '.join('?' * len(values))})")
+            bound.extend(values)
+
+    among("status", tuple(str(status) for status in which.statuses))
+    among("type", which.types)
+    if which.services:
+        where.append(f"list_has_any(services, [{', '.join('?' * len(which.services))}])")
+        bound.extend(which.services)
+    if which.since is not None:
+        where.append("last >= ?")
+        bound.append(_naive(which.since))
+    if which.until is not None:
+        where.append("started < ?")
+        bound.append(_naive(which.until))
+    for name, value in which.keys:
+        where.append(
+            "(flow IN (SELECT flow FROM store.flow_keys WHERE name = ? AND value_h = hash(?) AND value = ?)"
+            " OR flow IN (SELECT flow FROM store.flows WHERE flow_id = ? AND evidence[1] > 0))"
+        )
+        bound.extend([name, value, value, value])
+    if which.scope is not None:
+        where.append("scope_no IN (SELECT scope_no FROM store.scopes WHERE scope = ?)")
+        bound.append(which.scope)
+    if which.sort not in SORTS:
+        raise ValueError(f"cannot sort by {which.sort!r}: known are {', '.join(SORTS)}")
+    direction = "DESC NULLS LAST" if which.descending else "ASC NULLS LAST"
+    limit = f"LIMIT {int(which.limit)}" if which.limit is not None else ""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE answer AS
+        SELECT {FLOW_COLUMNS} FROM ({judged(as_of, settings.limit_us)})
+        WHERE {" AND ".join(where)}
+        ORDER BY {SORTS[which.sort]} {direction}, flow_id {limit}
+        """,
+        bound,
+    ).fetchall()
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE answer_keys AS
+        SELECT k.flow, k.name, k.value FROM store.flow_keys AS k SEMI JOIN answer USING (flow)
+    """).fetchall()
+
+
+def to_flows(
+    connection: duckdb.DuckDBPyConnection, start: int, count: int, scope_of: dict[int, str]
+) -> list[Flow]:
+    """Rows ``start`` and on of ``answer`` as flows."""
+    rows = connection.execute(
+        f"SELECT {FLOW_COLUMNS} FROM answer WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
+        [start, start + count],
+    ).fetchall()
+    keys: dict[int, dict[str, list[str]]] = {}
+    for flow, name, value in connection.execute(
+        """SELECT k.flow, k.name, k.value FROM answer_keys AS k
+           SEMI JOIN (SELECT flow FROM answer WHERE rowid >= ? AND rowid < ?) USING (flow)
+           ORDER BY k.flow, k.name, k.value""",
+        [start, start + count],
+    ).fetchall():
+        values = keys.setdefault(flow, {}).setdefault(name, [])
+        if len(values) < KEY_VALUES:
+            values.append(value)
+    return [_flow(row, keys.get(row[0], {}), scope_of) for row in rows]
+
+
+def _flow(row: tuple[Any, ...], keys: dict[str, list[str]], scope_of: dict[int, str]) -> Flow:
+    (_, flow_id, scope_no, kind, status, holds, cause, late, started, last, waits_for, records, events) = row[
+        :13
+    ]
+    errors, dead_letters, missing_parents, services, evidence = row[13:]
+    owed = None
+    if waits_for is not None:
+        deadline, since, what, name, service, destination = _fields(waits_for)
+        owed = Owed(
+            kind=what,
+            name=name or "",
+            since=utc(since) or datetime.fromtimestamp(0, UTC),
+            deadline=utc(deadline),
+            service=service,
+            destination=destination,
+        )
+    return Flow(
+        flow_id=flow_id or "",
+        scope=scope_of.get(scope_no, ""),
+        type=kind or "",
+        status=Status(status),
+        also=tuple(Status(other) for other in holds if other != status),
+        cause=cause,
+        late=bool(late),
+        started=utc(started),
+        last=utc(last),
+        deadline=owed.deadline if owed else None,
+        owed=owed,
+        records=records,
+        events=events,
+        errors=errors,
+        dead_letters=dead_letters,
+        missing_parents=missing_parents,
+        services=tuple(services),
+        keys={name: tuple(values) for name, values in keys.items()},
+        evidence={name: count for name, count in zip(EVIDENCE, evidence, strict=True) if count},
+    )
+
+
+def _fields(row: Any) -> tuple[Any, ...]:
+    return tuple(row.values()) if isinstance(row, dict) else tuple(row)
+
+
+def _naive(value: datetime) -> datetime:
+    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+
+
+def summary(
+    connection: duckdb.DuckDBPyConnection, as_of: datetime | None, settings: Settings, *, given: bool
+) -> Summary:
+    """Counts over the whole store."""
+    by_status = dict(
+        connection.execute(
+            f"SELECT status, count(*) FROM ({judged(as_of, settings.limit_us)}) GROUP BY status ORDER BY status"
+        ).fetchall()
+    )
+    records, rejects, undated = connection.execute(
+        "SELECT coalesce(sum(records), 0), coalesce(sum(rejects), 0), coalesce(sum(undated), 0) FROM store.sources"
+    ).fetchall()[0]
+    unattributed = connection.execute("""
+        SELECT count(*) FROM store.records WHERE evidence = 0
+    """).fetchall()[0][0]
+    missing_parents = connection.execute(
+        "SELECT coalesce(sum(missing_parents), 0) FROM store.flows"
+    ).fetchall()[0][0]
+    return Summary(
+        as_of=utc(as_of),
+        as_of_from="option" if given else "newest record",
+        flows=sum(by_status.values()),
+        by_status=by_status,
+        records=int(records),
+        unattributed=int(unattributed),
+        missing_parents=int(missing_parents),
+        rejects=int(rejects),
+        undated=int(undated),
+    )
+
+
+def find(connection: duckdb.DuckDBPyConnection, text: str, scope: str | None, limit: int) -> list[Match]:
+    """Flows that an ID leads to; a prefix only where nothing has the whole."""
+    found: dict[tuple[str, str], str] = {}
+    scope_of = scopes(connection)
+    wanted = {number: name for number, name in scope_of.items() if scope is None or name == scope}
+
+    def take(sql: str, what: str, bound: list[object]) -> None:
+        rows = connection.execute(
+            f"""SELECT DISTINCT f.flow_id, f.scope_no, {what} AS what FROM store.flows AS f
+                JOIN ({sql}) AS hit ON hit.flow = f.flow ORDER BY ALL LIMIT {int(limit) + 1}""",
+            bound,
+        ).fetchall()
+        for flow_id, scope_no, name in rows:
+            if scope_no in wanted:
+                found.setdefault((flow_id, wanted[scope_no]), name)
+
+    for name in wanted.values():
+        take(f"SELECT xor(hash(?), {salt('flow', name)}::UBIGINT) AS flow", "'flow'", [text])
+    if not found:
+        take("SELECT flow FROM store.flows WHERE flow_id = ?", "'flow'", [text])
+    for name in wanted.values():
+        take(
+            f"""
+            WITH seen AS (
+                SELECT record, flow, event_h = xor(hash($text), {salt("event", name)}::UBIGINT) AS is_event
+                FROM store.records
+                WHERE event_h = xor(hash($text), {salt("event", name)}::UBIGINT)
+                   OR trace_h = xor(hash(lower($text)), {salt("trace", name)}::UBIGINT)
+                   OR trace_h = xor(hash($text), {salt("trace", name)}::UBIGINT)
+            )
+            SELECT flow, is_event FROM seen WHERE flow IS NOT NULL
+            UNION SELECT s.flow, is_event FROM store.shared AS s JOIN seen USING (record)
+            """,
+            "CASE WHEN is_event THEN 'event' ELSE 'trace' END",
+            {"text": text},  # type: ignore[arg-type]
+        )
+    take(
+        "SELECT flow, name FROM store.flow_keys WHERE value_h = hash(?) AND value = ?",
+        "hit.name",
+        [text, text],
+    )
+    if not found:
+        take("SELECT flow FROM store.records WHERE span_id = ? OR span_id = lower(?)", "'span'", [text, text])
+    if not found and len(text) >= 3:
+        take("SELECT flow FROM store.flows WHERE starts_with(flow_id, ?)", "'prefix'", [text])
+    if not found and len(text) >= 3:
+        take(
+            """SELECT flow FROM store.records WHERE starts_with(event_id, $text) OR starts_with(trace_id, $text)
+               OR starts_with(span_id, $text) UNION SELECT flow FROM store.flow_keys WHERE starts_with(value, $text)""",
+            "'prefix'",
+            {"text": text},  # type: ignore[arg-type]
+        )
+    return [Match(flow_id, name, what) for (flow_id, name), what in list(found.items())[:limit]]
+
+
+def sources(connection: duckdb.DuckDBPyConnection) -> list[SourceStatus]:
+    """Sources by name; readings of one source are added up."""
+    rows = connection.execute("""
+        SELECT s.source, c.scope, arg_max(s.format, s.source_no), arg_max(s.position, s.source_no), sum(s.records),
+            sum(s.duplicates), sum(s.rejects), min(s.first), max(s.last), max(s.watermark),
+            bool_or(s.watermark_exact), max(s.updated)
+        FROM store.sources AS s JOIN store.scopes AS c USING (scope_no)
+        GROUP BY s.source, c.scope ORDER BY s.source, c.scope
+    """).fetchall()
+    return [
+        SourceStatus(
+            source=row[0],
+            scope=row[1],
+            format=row[2],
+            position=row[3],
+            records=int(row[4]),
+            duplicates=int(row[5]),
+            rejects=int(row[6]),
+            first=utc(row[7]),
+            last=utc(row[8]),
+            watermark=utc(row[9]),
+            watermark_exact=bool(row[10]),
+            updated=utc(row[11]),
+        )
+        for row in rows
+    ]
+
+
+def positions(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Source name → newest committed position."""
+    return dict(
+        connection.execute(
+            "SELECT source, arg_max(position, source_no) FROM store.sources GROUP BY source"
+        ).fetchall()
+    )
+
+
+def rejects(connection: duckdb.DuckDBPyConnection, source: str | None, limit: int) -> list[StoredReject]:
+    """Rejects by source and position."""
+    rows = connection.execute(
+        """SELECT s.source, r.position, r.reason, r.raw FROM store.rejects AS r
+           JOIN store.sources AS s USING (source_no)
+           WHERE $source IS NULL OR s.source = $source ORDER BY s.source, r.position LIMIT $limit""",
+        {"source": source, "limit": limit},
+    ).fetchall()
+    return [StoredReject(name, position, reason, bytes(raw)) for name, position, reason, raw in rows]
+
+
+def keys(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[KeyReport]:
+    """Every ID-like name seen, with what speaks against its class."""
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE key_seen AS
+        SELECT correlation_key AS name, correlation_id AS value, flow, count(*) AS records,
+            count(DISTINCT trace_h) AS traces
+        FROM store.records WHERE correlation_key IS NOT NULL GROUP BY ALL
+        UNION ALL
+        SELECT name, value, flow, 1 AS records, 1 AS traces FROM store.flow_keys
+    """).fetchall()
+    rows = connection.execute("""
+        WITH per_value AS (
+            SELECT name, value, sum(records) AS records, count(DISTINCT flow) AS flows, sum(traces) AS traces
+            FROM key_seen GROUP BY name, value
+        )
+        SELECT name, sum(records), count(*), sum(flows), max(flows), max(records), max(traces),
+            arg_max(value, traces), median(traces)
+        FROM per_value GROUP BY name
+    """).fetchall()
+    classes = class_of(settings)
+    reports = []
+    for name, records, values, flows, most_flows, most_records, most_traces, example, _ in rows:
+        from clew.reconstruct.model import KeyClass
+
+        key_class = classes.get(name, KeyClass.ENTITY)
+        reports.append(
+            KeyReport(
+                name=name,
+                key_class=key_class,
+                configured=name in settings.key_classes,
+                records=int(records),
+                values=int(values),
+                flows=int(flows),
+                max_flows_per_value=int(most_flows),
+                max_records_per_value=int(most_records),
+                suspect=_suspect(name, key_class, int(records), int(values), int(most_traces), example),
+            )
+        )
+    return sorted(reports, key=lambda report: (report.suspect is None, -report.records, report.name))
+
+
+FEW_VALUES, MANY_TRACES, HOP_SHARE = 20, 20, 0.9
+
+
+def _suspect(
+    name: str, key_class: str, records: int, values: int, most_traces: int, example: str
+) -> str | None:
+    if key_class != "instance":
+        return None
+    if most_traces >= MANY_TRACES:
+        return (
+            f"{name}={json.dumps(example)} covers {most_traces:,} unrelated traces: more like a tenant or session "
+            f"than one run; set it to 'group' and rebuild"
+        )
+    if records >= FEW_VALUES and values >= HOP_SHARE * records:
+        return (
+            f"{values:,} values in {records:,} records: it changes with every record, like a request ID made anew "
+            f"at each hop; set it to 'hop' and rebuild"
+        )
+    return None

@@ -1,0 +1,210 @@
+"""The store on one DuckDB file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from clew.reconstruct import definitions
+from clew.reconstruct.duckdb import detail, querying
+from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
+from clew.reconstruct.duckdb.schema import create
+from clew.reconstruct.duckdb.versions import Layout
+from clew.reconstruct.model import (
+    Flow,
+    FlowDetail,
+    FlowFilter,
+    KeyClass,
+    KeyReport,
+    Match,
+    Settings,
+    SourceStatus,
+    StoredReject,
+    Summary,
+    Written,
+)
+from clew.reconstruct.store import Capability
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import duckdb
+
+    from clew.collectors.record import Batch
+
+VERSION = 1
+PAGE = 1_000
+"""Flows read at a time."""
+
+
+class DuckStore:
+    """See :class:`clew.reconstruct.store.Store`; this adds nothing to its contract."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create_missing: bool = True,
+        settings: Settings | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._file = DuckFile(path, layout=Layout(VERSION, create), create=create_missing, timeout=timeout)
+        self._given = settings
+        self._settings: Settings | None = None
+
+    @property
+    def missing(self) -> Mapping[Capability, str]:
+        return {}
+
+    def positions(self) -> dict[str, str]:
+        with self._file.reading() as connection:
+            return querying.positions(connection)
+
+    def write(self, batch: Batch) -> Written:
+        from clew.reconstruct.duckdb.writing import decode, put
+
+        settings = self._writing_settings()
+        with self._file.workbench() as connection:
+            decode(connection, batch, settings)
+        with self._file.writing() as connection:
+            return put(connection, batch, settings)
+
+    def release(self) -> None:
+        self._file.release()
+
+    def summary(self, as_of: datetime | None = None) -> Summary:
+        with self._at(as_of) as (connection, now, settings):
+            return querying.summary(connection, now, settings, given=as_of is not None)
+
+    def flows(self, which: FlowFilter, as_of: datetime | None = None) -> Iterator[Flow]:
+        with self._at(as_of) as (connection, now, settings):
+            querying.select_flows(connection, which, now, settings)
+            scope_of = querying.scopes(connection)
+        start = 0
+        while True:
+            with self._file.workbench() as connection:
+                page = querying.to_flows(connection, start, PAGE, scope_of)
+            yield from page
+            if len(page) < PAGE:
+                return
+            start += PAGE
+
+    def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:
+        with self._file.reading() as connection:
+            return querying.find(connection, text, scope, limit)
+
+    def flow(
+        self, flow_id: str, scope: str = "", as_of: datetime | None = None, limit: int = 20_000
+    ) -> FlowDetail | None:
+        with self._at(as_of) as (connection, now, settings):
+            return detail.detail(connection, flow_id, scope, now, settings, limit)
+
+    def sources(self) -> list[SourceStatus]:
+        with self._file.reading() as connection:
+            return querying.sources(connection)
+
+    def rejects(self, source: str | None = None, limit: int = 100) -> list[StoredReject]:
+        with self._file.reading() as connection:
+            return querying.rejects(connection, source, limit)
+
+    def keys(self) -> list[KeyReport]:
+        with self._file.reading() as connection:
+            return querying.keys(connection, self._read_settings(connection))
+
+    def settings(self) -> Settings:
+        with self._file.reading() as connection:
+            return self._read_settings(connection)
+
+    def rebuild(self, settings: Settings | None = None) -> Summary:
+        from clew.reconstruct.duckdb import rebuilding
+
+        chosen = settings or self._given or self.settings()
+        with self._file.writing() as connection:
+            rebuilding.rebuild(connection, chosen)
+            _keep(connection, chosen)
+        self._settings = self._given = chosen
+        self.release()
+        return self.summary()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_settings(self, connection: duckdb.DuckDBPyConnection) -> Settings:
+        if self._settings is None:
+            stored = _kept(connection)
+            self._settings = self._given or stored
+        return self._settings
+
+    def _writing_settings(self) -> Settings:
+        """The settings to write by; others than the stored ones are applied to what is stored."""
+        if self._settings is not None and self._given is None:
+            return self._settings
+        with self._file.reading() as connection:
+            stored = _kept(connection)
+            empty = not connection.execute("SELECT count(*) FROM store.sources").fetchall()[0][0]
+        chosen = self._given or stored
+        if chosen != stored:
+            if empty:
+                with self._file.writing() as connection:
+                    _keep(connection, chosen)
+            else:
+                self.rebuild(chosen)
+        self._settings, self._given = chosen, None
+        return chosen
+
+    @contextmanager
+    def _at(
+        self, as_of: datetime | None
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, datetime | None, Settings]]:
+        """A connection whose ``store`` holds what was known at ``as_of``, and that time (naive UTC)."""
+        from clew.reconstruct.duckdb import rebuilding
+
+        wanted = as_of.astimezone(UTC).replace(tzinfo=None) if as_of is not None and as_of.tzinfo else as_of
+        with self._file.reading() as connection:
+            settings = self._read_settings(connection)
+            newest = querying.newest(connection)
+            if wanted is None or newest is None or wanted >= newest:
+                yield connection, wanted or newest, settings
+                return
+            rebuilding.remember(connection, wanted)
+        with self._file.workbench() as connection:
+            rebuilding.relive(connection, settings)
+            try:
+                yield connection, wanted, settings
+            finally:
+                connection.execute("DETACH store")
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    connection.execute("DELETE FROM store.settings")
+    connection.execute(
+        "INSERT INTO store.settings VALUES ('key_classes', ?), ('definitions', ?), ('limit_us', ?)",
+        [
+            json.dumps({name: str(kind) for name, kind in settings.key_classes.items()}),
+            definitions.to_json(settings.definitions),
+            str(settings.limit_us),
+        ],
+    )
+
+
+def _kept(connection: duckdb.DuckDBPyConnection) -> Settings:
+    stored = dict(connection.execute("SELECT name, value FROM store.settings").fetchall())
+    if not stored:
+        return Settings()
+    return Settings(
+        key_classes={name: KeyClass(kind) for name, kind in json.loads(stored["key_classes"]).items()},
+        definitions=definitions.from_json(stored["definitions"]),
+        limit_us=int(stored["limit_us"]),
+    )

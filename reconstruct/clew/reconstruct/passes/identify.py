@@ -1,0 +1,128 @@
+"""identify: hash every ID, name the anchor, and drop what is stored already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clew.collectors.record import RECORD_COLUMNS
+from clew.reconstruct.keys import KeyNames, json_path, quoted
+from clew.reconstruct.salt import salt, salted
+
+if TYPE_CHECKING:
+    from clew.reconstruct.passes.context import Context
+
+CONTENT = ", ".join(f'd."{name}"' for name in RECORD_COLUMNS if name not in {"position", "identity"})
+
+
+def staging(select: str, table: str, scope: str, names: KeyNames) -> str:
+    """SQL that decodes a batch into ``table`` with every hash of identity beside it.
+
+    ``content`` is the identity for de-duplication: the source's own where it has one
+    (broker coordinates), else the whole content. ``flow`` is the anchor's, so far.
+    """
+    event, span = salt("event", scope), salt("span", scope)
+    anchor = _anchor(names)
+    return f"""
+        CREATE OR REPLACE TABLE {table} AS
+        SELECT d.*,
+            CASE WHEN identity IS NULL THEN xor(hash({CONTENT}), {salt("content", scope)}::UBIGINT)
+                 ELSE xor(hash(identity), {salt("identity", scope)}::UBIGINT) END AS content,
+            {salted(anchor, "flow", scope)} AS flow,
+            CASE WHEN {anchor} IS NULL THEN 0 ELSE 1 END::UTINYINT AS evidence,
+            CASE WHEN event_id IS NOT NULL THEN xor(hash(event_id), {event}::UBIGINT) END AS event_h,
+            CASE WHEN causation_id IS NOT NULL THEN xor(hash(causation_id), {event}::UBIGINT) END AS cause_h,
+            CASE WHEN "offset" IS NOT NULL AND destination IS NOT NULL
+                 THEN xor(hash(system, destination, "partition", "offset"), {salt("place", scope)}::UBIGINT)
+                 END AS place_h,
+            {salted("trace_id", "trace", scope)} AS trace_h,
+            CASE WHEN span_id IS NOT NULL
+                 THEN xor(hash(coalesce(trace_id, ''), span_id), {span}::UBIGINT) END AS span_h,
+            CASE WHEN parent_span_id IS NOT NULL
+                 THEN xor(hash(coalesce(trace_id, ''), parent_span_id), {span}::UBIGINT) END AS parent_h,
+            {_hop(names, scope)} AS hop_h
+        FROM ({select}) AS d
+    """
+
+
+def _anchor(names: KeyNames) -> str:
+    if not names.demoted and not names.promoted:
+        return "correlation_id"
+    others = [f"json_extract_string(keys, {quoted(json_path(name))})" for name in names.instance]
+    own = "correlation_id"
+    if names.demoted:
+        listed = ", ".join(quoted(name) for name in names.demoted)
+        own = f"CASE WHEN correlation_key NOT IN ({listed}) THEN correlation_id END"
+    return f"coalesce({own}, {', '.join(others)})" if others else own
+
+
+def _hop(names: KeyNames, scope: str) -> str:
+    if not names.hop:
+        return "NULL::UBIGINT"
+    there = " OR ".join(f"contains(keys, {quoted(chr(34) + name + chr(34))})" for name in names.hop)
+    values = ", ".join(f"json_extract_string(keys, {quoted(json_path(name))})" for name in names.hop)
+    value = f"coalesce({values}, NULL)"
+    return f"CASE WHEN {there} THEN xor(hash({value}), {salt('hop', scope)}::UBIGINT) END"
+
+
+def identify(context: Context) -> int:
+    """Delete from ``stage`` what the store has, and return how many rows that were.
+
+    Spans, histories and records with an identity of their own are a set. Of any other
+    record the n-th copy in one reading is the n-th copy in every reading: so copies and
+    overlapping windows collapse while lines that a service legitimately wrote twice stay.
+    Leaves ``seen_now(content, copies)``: how many copies of each repeated line this
+    reading has shown so far.
+    """
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE stored AS
+        SELECT r.content, r.source_no
+        FROM store.records AS r
+        SEMI JOIN stage AS s ON s.content = r.content AND s.time IS NOT DISTINCT FROM r.time
+        WHERE r.time BETWEEN (SELECT min(time) FROM stage) AND (SELECT max(time) FROM stage)
+           OR r.time IS NULL
+    """)
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE repeated AS
+        SELECT content FROM stage GROUP BY content HAVING count(*) > 1
+        UNION
+        SELECT content FROM stored
+    """)
+    context.run("CREATE OR REPLACE TEMP TABLE seen_now (content UBIGINT, copies BIGINT)")
+    if not context.count("SELECT count(*) FROM repeated"):
+        return 0
+    context.run(f"""
+        CREATE OR REPLACE TEMP TABLE copies AS
+        WITH
+            had AS (
+                SELECT content, count(*) AS all_sources, count(*) FILTER (source_no = {context.source_no}) AS own
+                FROM stored GROUP BY content
+            ),
+            before AS (
+                SELECT content, copies FROM store.seen WHERE source_no = {context.source_no}
+            )
+        SELECT
+            s.rowid AS stage_row, s.content,
+            s.kind IN ('span', 'history') OR s.identity IS NOT NULL AS is_set,
+            coalesce(had.all_sources, 0) AS stored_copies,
+            coalesce(before.copies, had.own, 0)
+                + row_number() OVER (PARTITION BY s.content ORDER BY s.position, s.rowid) AS copy,
+            row_number() OVER (PARTITION BY s.content ORDER BY s.position, s.rowid) AS copy_here
+        FROM stage AS s
+        SEMI JOIN repeated USING (content)
+        LEFT JOIN had USING (content)
+        LEFT JOIN before USING (content)
+    """)
+    context.run("""
+        INSERT INTO seen_now
+        SELECT content, max(copy) FROM copies WHERE NOT is_set GROUP BY content
+    """)
+    context.run("""
+        DELETE FROM stage WHERE rowid IN (
+            SELECT stage_row FROM copies
+            WHERE CASE WHEN is_set THEN stored_copies > 0 OR copy_here > 1 ELSE copy <= stored_copies END
+        )
+    """)
+    return context.count("""
+        SELECT count(*) FROM copies
+        WHERE CASE WHEN is_set THEN stored_copies > 0 OR copy_here > 1 ELSE copy <= stored_copies END
+    """)
