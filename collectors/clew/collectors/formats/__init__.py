@@ -1,0 +1,84 @@
+"""Formats as data: recognise an input, and compile its format to one SELECT.
+
+``docs/formats.md`` is the manual of the language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clew.collectors.errors import UnknownFormat
+from clew.collectors.formats.settings import Redaction, Settings
+
+if TYPE_CHECKING:
+    from clew.collectors.formats.language import Format
+    from clew.collectors.formats.plan import Plan
+
+__all__ = ["Redaction", "Settings", "catalogue", "load", "plan", "recognise"]
+
+
+def recognise(sample: Sequence[str], *, settings: Settings | None = None) -> Plan:
+    """The Plan for an input, from up to some 200 units of its beginning.
+
+    A unit is a line, an element of a JSON array, or a whole document. A broken unit hinders
+    nothing.
+
+    Raises:
+        UnknownFormat: nothing fits.
+    """
+    from clew.collectors.formats.loader import built_in
+    from clew.collectors.formats.recognition import best_json, objects_in
+
+    objects = objects_in(sample)
+    if not objects:
+        raise UnknownFormat(
+            "nothing here is recognised", help="clew formats lists the formats; --format names one"
+        )
+    return _plan(best_json(built_in(), objects), sample, settings or Settings())
+
+
+def plan(name_or_path: str, sample: Sequence[str] = (), *, settings: Settings | None = None) -> Plan:
+    """The Plan of a format by its name, or of a format file.
+
+    Raises:
+        UnknownFormat: no format of that name, nor a file.
+        FormatError: the file is wrong.
+    """
+    from clew.collectors.formats.loader import built_in
+
+    for one in built_in():
+        if one.name == name_or_path:
+            return _plan(one, sample, settings or Settings())
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} or path.exists():
+        return _plan(load(path), sample, settings or Settings())
+    names = ", ".join(one.name for one in built_in())
+    raise UnknownFormat(f"no format {name_or_path!r}", help=f"a format file, or one of: {names}")
+
+
+def catalogue() -> list[Format]:
+    """All built-in formats with their samples, by name."""
+    from clew.collectors.formats.loader import built_in
+
+    return list(built_in(samples=True))
+
+
+def load(path: Path) -> Format:
+    """A person's own format file.
+
+    Raises:
+        FormatError: it cannot be read, or anything is wrong with it.
+    """
+    from clew.collectors.formats.loader import load_file
+
+    return load_file(path)
+
+
+def _plan(format: Format, sample: Sequence[str], settings: Settings) -> Plan:
+    from clew.collectors.formats.compiler import compile_json
+    from clew.collectors.formats.plan import Plan
+
+    del sample
+    return Plan(format.name, compile_json(format, settings))

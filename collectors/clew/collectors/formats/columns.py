@@ -1,0 +1,281 @@
+"""The columns of a Record as SQL over what a lookup finds, in layers.
+
+``texts`` are evaluated first (``<prefix>t_3``: the text of the third part), ``values``
+over them (``<prefix>v_3``: converted), ``sql`` over both (one expression per column).
+Layers keep the statement short: no expression is ever repeated inside another.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from clew.collectors.formats.expressions import converted, mapped
+from clew.collectors.formats.language import Field, Format
+from clew.collectors.formats.lookup import First, Found, Lookup
+from clew.collectors.formats.paths import quoted
+from clew.collectors.formats.settings import Settings
+from clew.collectors.formats.vocabulary import key_names, vocabulary
+from clew.collectors.record import RECORD_COLUMNS
+
+PLACEHOLDER = re.compile(r"\{([A-Za-z_@$][^{}'\":\s]*)(?::(json|rest))?\}")
+"""``{path}``, ``{path:json}`` or ``{base:rest}`` in an expression."""
+
+COMPUTED = tuple(name for name in RECORD_COLUMNS if name not in {"position", "keys", "attributes"})
+_BLANK_IS_NONE = {
+    "name", "service", "event_id", "causation_id", "correlation_id", "destination", "consumer_group", "system",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A column took the text of one of ``found``, when ``condition`` holds: the ``index``-th."""
+
+    found: tuple[Found, ...]
+    condition: str
+    index: str | None
+
+
+@dataclass(slots=True)
+class Columns:
+    """SQL by layer. In ``keys`` and claims, computed columns are named ``c_<column>``."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+    sql: dict[str, str] = field(default_factory=dict)
+    keys: str = "NULL::VARCHAR"
+    claims: list[Claim] = field(default_factory=list)
+    key_claims: list[Found] = field(default_factory=list)
+    """Taken into keys or correlation_id wherever they hold something."""
+
+
+@dataclass(slots=True)
+class ColumnCompiler:
+    """Compiles a format's fields against one lookup.
+
+    ``plain`` tells of a found text that it needs no escaping in JSON.
+    """
+
+    format: Format
+    lookup: Lookup
+    settings: Settings
+    prefix: str = "s"
+    plain: Callable[[Found], bool] = lambda _: False
+    result: Columns = field(default_factory=Columns)
+
+    def compile(self) -> Columns:
+        """All columns."""
+        shared = vocabulary()
+        scopes = self.format.vocabulary or ()
+        for column in COMPUTED:
+            if column in {"kind", "correlation_id", "correlation_key"}:
+                continue
+            parts: list[str] = []
+            own = self.format.record.get(column)
+            if own:
+                self._field(column, own, parts)
+            taken = set(own.paths) if own else set()
+            names = [_within(scope, name) for scope in scopes for name in shared.record.get(column, ())]
+            self._field(
+                column, Field(paths=tuple(name for name in names if name not in taken)), parts, shared=True
+            )
+            self.result.sql[column] = coalesce(parts)
+        own_kind: list[str] = []
+        if "kind" in self.format.record:
+            self._field("kind", self.format.record["kind"], own_kind)
+        self.result.sql["kind"] = coalesce([*own_kind, quoted(self.format.kind)])
+        self._correlation()
+        self._dead_letters()
+        return self.result
+
+    def _field(self, column: str, given: Field, parts: list[str], *, shared: bool = False) -> None:
+        """Append the field's expressions to ``parts``, and its claims to the result."""
+        for inner in given.first:
+            self._field(column, inner, parts, shared=shared)
+        if given.value is not None:
+            parts.append(quoted(given.value))
+        if given.sql is not None:
+            parts.append(f"({self.expression(given.sql)})")
+            claimed = self.lookup.find(given.claims)
+            self.result.claims += [Claim((one,), f"c_{column} IS NOT NULL", None) for one in claimed]
+        found = tuple(self.lookup.find(given.paths, shared=shared))
+        if not found:
+            return
+        first = First(found, blank=column not in _BLANK_IS_NONE)
+        text, index = self._named(first)
+        value = self._value(column, given, text)
+        if value != text:
+            name = f"{self.prefix}v_{len(self.result.values)}"
+            self.result.values[name] = value
+            value = name
+        condition = " AND ".join([f"{value} IS NOT NULL", *(f"{before} IS NULL" for before in parts)])
+        self.result.claims.append(Claim(found, condition, index))
+        parts.append(value)
+
+    def _named(self, first: First) -> tuple[str, str | None]:
+        """The text and index as columns of the first layer where they are more than a reference."""
+        index = first.index
+        if index is None and first.blank and first.found[0].index:
+            return first.text, None
+        name = f"{self.prefix}t_{len(self.result.texts)}"
+        self.result.texts[name] = first.text
+        if index is None:
+            return name, None
+        self.result.texts[f"{name}i"] = index
+        return name, f"{name}i"
+
+    def _value(self, column: str, given: Field, text: str) -> str:
+        if given.match:
+            group = 1 if re.compile(given.match).groups else 0
+            text = f"nullif(regexp_extract({text}, {quoted(given.match)}, {group}), '')"
+        value = converted(column, text, given.convert, zone=self.settings.zone, formats=given.time_formats)
+        if given.map:
+            plain_text = given.convert is None and column not in {"severity", "time", "end_time"}
+            value = mapped(text, dict(given.map), text if plain_text else value)
+        return value
+
+    def expression(self, sql: str) -> str:
+        """An expression of the format file with its placeholders filled, but for ``:rest``."""
+
+        def fill(match: re.Match[str]) -> str:
+            path, form = match[1], match[2]
+            if form == "rest":
+                return match[0]
+            if form == "json":
+                return self.lookup.json(path)
+            found = self.lookup.find([path])
+            return coalesce([one.sql for one in found]) if found else "NULL::VARCHAR"
+
+        return PLACEHOLDER.sub(fill, sql)
+
+    def _correlation(self) -> None:
+        own = self.format.record.get("correlation_id")
+        own_key = self.format.record.get("correlation_key")
+        instance, other = key_names(self.settings)
+        elsewhere = {path for column, given in self.format.record.items() for path in _paths(given)}
+        scopes = self.format.vocabulary or ()
+        values: list[str] = []
+        keys: list[str] = []
+        if own and own.sql is not None:
+            values.append(f"({self.expression(own.sql)})")
+            keys.append(quoted(own_key.value) if own_key and own_key.value else "NULL")
+        used: list[tuple[tuple[Found, ...], str | None]] = []
+        shared_names = [
+            _within(scope, name) for scope in scopes for name in instance if name not in elsewhere
+        ]
+        for found in (
+            tuple(self.lookup.find(own.paths)) if own else (),
+            tuple(self.lookup.find(shared_names, shared=True)),
+        ):
+            if found:
+                text, index = self._named(First(found, blank=False))
+                values.append(text)
+                names = [quoted(_leaf(one.name, scopes)) for one in found]
+                keys.append(f"[{', '.join(names)}][{index}]" if index else names[0])
+                used.append((found, index))
+        self.result.sql["correlation_id"] = coalesce(values)
+        whens = " ".join(
+            f"WHEN {value} IS NOT NULL THEN {key}" for value, key in zip(values, keys, strict=True)
+        )
+        self.result.sql["correlation_key"] = f"CASE {whens} END" if whens else "NULL"
+        other_names = [_within(scope, name) for scope in scopes for name in other if name not in elsewhere]
+        others = tuple(self.lookup.find(other_names, shared=True))
+        instances = tuple(one for found, _ in used for one in found)
+        pieces = [*self._pieces(instances, instance=True), *self._pieces(others, instance=False)]
+        self.result.key_claims = [*instances, *others]
+        if "keys" in self.format.record:
+            self.result.keys = self.expression(self.format.record["keys"].sql or "NULL")
+        elif pieces:
+            self.result.keys = f"'{{' || nullif(concat_ws(',', {', '.join(pieces)}), '') || '}}'"
+
+    def _pieces(self, places: Sequence[Found], *, instance: bool) -> list[str]:
+        """Members of the keys object: every name but the one in correlation_key, each once."""
+        scopes = self.format.vocabulary or ()
+        names = [_leaf(one.name, scopes) for one in places]
+        first = places[0] if places else None
+        together = first and all(
+            one.source == first.source and one.index == first.index + place
+            for place, one in enumerate(places)
+        )
+        if first and first.index and together and len(places) > 3:  # noqa: PLR2004  a few are quicker one by one
+            labels = "[" + ", ".join(quoted(_label(name)) for name in names) + "]"
+            given = "[" + ", ".join(map(quoted, names)) + "]"
+            at = f"{first.source}[{first.index - 1} + i]"
+            guard = f"c_correlation_key <> {given}[i] AND " if instance else ""
+            return [
+                f"array_to_string(list_transform({labels}, lambda n, i:"
+                f" CASE WHEN {guard}{at} <> '' THEN n || to_json({at}) END), ',')"
+            ]
+        pieces = []
+        for place, (name, one) in enumerate(zip(names, places, strict=True)):
+            text = f"nullif({one.sql}, '')"
+            value = f"{quoted(_label(name))} || to_json({text})"
+            if self.plain(one):
+                value = f"{quoted(_label(name) + chr(34))} || {text} || '\"'"
+            guards = [f"{places[before].sql} IS NULL" for before in range(place) if names[before] == name]
+            if instance and len(set(names)) > 1:
+                guards.append(f"c_correlation_key <> {quoted(name)}")
+            elif instance:
+                continue
+            pieces.append(f"CASE WHEN {' AND '.join(guards)} THEN {value} END" if guards else value)
+        return pieces
+
+    def _dead_letters(self) -> None:
+        flags: list[str] = []
+        columns: dict[str, list[str]] = {}
+        for names in vocabulary().dead_letters:
+            mark = self._first(names.when)
+            if mark is None:
+                continue
+            flag = f"{mark} <> {quoted(names.unless)}" if names.unless else f"{mark} IS NOT NULL"
+            flags.append(flag)
+            if names.system:
+                columns.setdefault("system", []).append(f"CASE WHEN {flag} THEN {quoted(names.system)} END")
+            for column, paths in names.columns.items():
+                text = self._first(paths)
+                if text is not None:
+                    columns.setdefault(column, []).append(converted(column, text, None, zone="UTC"))
+        if not flags:
+            return
+        dead = f"coalesce({' OR '.join(flags)}, false)"
+        sql = self.result.sql
+        sql["kind"] = f"CASE WHEN {dead} THEN 'dead_letter' ELSE {sql['kind']} END"
+        for column, found in columns.items():
+            both = coalesce([*found, sql[column]] if sql[column] != "NULL" else found)
+            sql[column] = f"CASE WHEN {dead} THEN {both} ELSE {sql[column]} END"
+
+    def _first(self, paths: Sequence[str]) -> str | None:
+        scopes = self.format.vocabulary or ()
+        found = tuple(
+            self.lookup.find([_within(scope, path) for scope in scopes for path in paths], shared=True)
+        )
+        return self._named(First(found, blank=True))[0] if found else None
+
+
+def _paths(given: Field) -> list[str]:
+    return [*given.paths, *given.claims, *(path for inner in given.first for path in _paths(inner))]
+
+
+def _within(scope: str, path: str) -> str:
+    return f"{scope}/{path}" if scope else path
+
+
+def _leaf(path: str, scopes: Sequence[str]) -> str:
+    """The name as written, without the scope in which it was looked for."""
+    for scope in scopes:
+        if scope and path.startswith(f"{scope}/"):
+            return path[len(scope) + 1 :]
+    return path.rpartition("/")[2]
+
+
+def _label(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False) + ":"
+
+
+def coalesce(parts: Sequence[str]) -> str:
+    """The first that is not NULL."""
+    if not parts:
+        return "NULL"
+    return parts[0] if len(parts) == 1 else f"coalesce({', '.join(parts)})"

@@ -1,0 +1,184 @@
+"""Compiles formats whose rows carry one flat object of attributes: spans, and logs beside them.
+
+A span may hold any of some 250 shared names, and to ask a JSON object for each costs more
+than to decode the span (5 µs; measured). So the IDs are cut out of the attributes' text by
+one regular expression, and the other shared names are asked for only where the text holds
+one of them at all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from clew.collectors.formats.columns import ColumnCompiler
+from clew.collectors.formats.compiler import RAW, relation_of_rows
+from clew.collectors.formats.expressions import converted
+from clew.collectors.formats.functions import STRING
+from clew.collectors.formats.language import Field, Format
+from clew.collectors.formats.lookup import JsonLists, column_name
+from clew.collectors.formats.paths import Steps, alternatives, json_path, quoted
+from clew.collectors.formats.settings import Settings
+from clew.collectors.formats.vocabulary import DeadLetterNames, key_names, vocabulary
+from clew.collectors.record import RECORD
+
+SHARED = (
+    "name", "event_id", "causation_id", "operation", "system", "destination", "partition", "offset",
+    "consumer_group", "attempt", "schema_version", "error_type", "error_message",
+)  # fmt: skip
+"""Columns that attributes may fill. A span's own IDs and service never stand among them."""
+
+_ATTRIBUTES_FIRST = {"operation"}
+"""What a messaging attribute says outranks what the span's kind lets one guess."""
+
+_DEAD_LETTER = "dead_letter"
+
+
+def compile_flat(format: Format, settings: Settings, source: str = RAW) -> str:
+    """The SELECT for a format with ``flat``: the name that its rows give the object of attributes.
+
+    ``attributes`` is the column that the format maps to it, unchanged: nothing is taken
+    out, so that it stays what was written. ``reject`` is the column mapped to ``reject``.
+    """
+    assert format.flat is not None  # noqa: S101  the caller dispatches on it
+    relation, bases = relation_of_rows(format, source)
+    columns = {base: column_name(base) for base in bases} | {"": column_name(bases[-1])}
+    lookup = JsonLists(columns, "w")
+    own = ColumnCompiler(replace(format, vocabulary=()), lookup, settings)
+    sql = dict(own.compile().sql)
+    for column in ("reject", "attributes", "correlation_id", "correlation_key"):
+        sql[column] = _own(own, format.record.get(column))
+
+    flat = columns[format.flat]
+    ids = _Ids(*key_names(settings))
+    names = _Names()
+    shared = names.struct()
+    layer = relation
+    layer = f"SELECT *, {', '.join([*lookup.lists(), f'{ids.entries(flat)} AS ids', f'{names.found(flat)} AS found'])} FROM ({layer})"
+    layer = f"SELECT *, {ids.instance('ids')} AS instance, CASE WHEN found IS NOT NULL THEN {shared} END AS shared FROM ({layer})"
+    layer = f"SELECT *, coalesce({', '.join(f'instance[{place}]' for place in range(1, len(ids.names) + 1))}) AS correlation FROM ({layer})"
+    layer = f"SELECT *, list_position(instance, correlation) AS correlation_at FROM ({layer})"
+    for column in SHARED:
+        parts = [sql[column], f"shared.{column}"]
+        if column in _ATTRIBUTES_FIRST:
+            parts.reverse()
+        sql[column] = f"coalesce({', '.join(part for part in parts if part != 'NULL')})"
+    for column in names.overridden:
+        sql[column] = f"coalesce(shared.dead_{column}, {sql[column]})"
+    sql["kind"] = f"CASE WHEN shared.dead THEN {quoted(_DEAD_LETTER)} ELSE {sql['kind']} END"
+    has_own = sql["correlation_id"] != "NULL"
+    own_id = sql["correlation_id"]
+    sql["correlation_id"] = f"coalesce({own_id}, correlation)"
+    listed = ", ".join(quoted(name) for name in ids.names)
+    key = f"([{listed}])[correlation_at]"
+    sql["correlation_key"] = (
+        f"CASE WHEN {own_id} IS NOT NULL THEN {sql['correlation_key']} ELSE {key} END" if has_own else key
+    )
+    if format.record.get("keys") is None:
+        sql["keys"] = ids.others("ids", "correlation_at")
+    sql["position"] = "position"
+    sql["body"] = f"CASE WHEN ({sql['reject']}) IS NULL THEN {sql['body']} ELSE {columns['line']} END"
+    items = [f'({sql[column.name]})::{column.type} AS "{column.name}"' for column in RECORD]
+    return f"SELECT {', '.join(items)}, ({sql['reject']})::VARCHAR AS reject FROM ({layer})"
+
+
+def _own(compiler: ColumnCompiler, given: Field | None) -> str:
+    if given is None:
+        return "NULL"
+    if given.value is not None:
+        return quoted(given.value)
+    if given.sql is not None:
+        return compiler.expression(given.sql)
+    return compiler.expression("coalesce(" + ", ".join(f"{{{path}}}" for path in given.paths) + ")")
+
+
+@dataclass(slots=True)
+class _Ids:
+    """The names of :data:`~clew.collectors.record.KEY_NAMES` and the configured ones."""
+
+    names: Sequence[str]
+    """Those of class instance, in order of preference."""
+    other: Sequence[str]
+
+    def entries(self, flat: str) -> str:
+        """``"name":"value"`` for each that is there and not empty, as written: VARCHAR[]."""
+        pattern = _one_of(sorted({*self.names, *self.other})) + r':(?:"(?:[^"\\]|\\.)+"|-?[0-9][0-9.eE+-]*)'
+        return f"regexp_extract_all({flat}, {quoted(pattern)})"
+
+    def instance(self, entries: str) -> str:
+        """The texts of the instance names, NULL where absent: VARCHAR[] or NULL."""
+        paths = ", ".join(quoted(json_path((name,))) for name in self.names)
+        return (
+            f"CASE WHEN len({entries}) > 0 THEN json_extract_string("
+            f"concat('{{', array_to_string({entries}, ','), '}}'), [{paths}]) END"
+        )
+
+    def others(self, entries: str, taken: str) -> str:
+        """The object of all but the name that became ``correlation_key``."""
+        starts = ", ".join(quoted(_json(name) + ":") for name in self.names)
+        kept = f"list_filter({entries}, lambda entry: NOT starts_with(entry, ([{starts}])[{taken}]))"
+        kept = f"CASE WHEN {taken} IS NULL THEN {entries} ELSE {kept} END"
+        return (
+            f"CASE WHEN len({entries}) > 0 THEN '{{' || nullif(array_to_string({kept}, ','), '') || '}}' END"
+        )
+
+
+@dataclass(slots=True)
+class _Names:
+    """The rest of the vocabulary: event envelope, messaging attributes, dead letters."""
+
+    places: dict[Steps, int] = field(default_factory=dict)
+    overridden: list[str] = field(default_factory=list)
+    """Columns that a dead letter's own words replace, known after :meth:`struct`."""
+
+    def found(self, flat: str) -> str:
+        """The texts of all names where there is any, else NULL: VARCHAR[]. After :meth:`struct`."""
+        heads = {str(steps[0]) for steps in self.places}
+        words = sorted(name for name in heads if not name.startswith("messaging."))
+        pattern = f'"messaging\\.|{_one_of(words)}:'
+        paths = ", ".join(quoted(json_path(steps)) for steps in self.places)
+        return f"CASE WHEN regexp_matches({flat}, {quoted(pattern)}) THEN json_extract_string({flat}, [{paths}]) END"
+
+    def struct(self) -> str:
+        """One struct over ``found``, so that it is computed only where ``found`` is."""
+        shared = vocabulary()
+        members = {column: self._first(column, shared.record.get(column, ())) for column in SHARED}
+        letters = shared.dead_letters
+        flags = [self._flag(names) for names in letters]
+        members["dead"] = " OR ".join(f"coalesce({flag}, false)" for flag in flags)
+        replaced: dict[str, list[str]] = {}
+        for names, flag in zip(letters, flags, strict=True):
+            if names.system:
+                replaced.setdefault("system", []).append(f"CASE WHEN {flag} THEN {quoted(names.system)} END")
+            for column, paths in names.columns.items():
+                replaced.setdefault(column, []).append(
+                    f"CASE WHEN {flag} THEN {self._first(column, paths)} END"
+                )
+        for column, values in replaced.items():
+            members[f"dead_{column}"] = f"coalesce({', '.join(values)})"
+        self.overridden = list(replaced)
+        return "struct_pack(" + ", ".join(f"{name} := {sql}" for name, sql in members.items()) + ")"
+
+    def _first(self, column: str, paths: Iterable[str]) -> str:
+        texts = [converted(column, text, None, zone="UTC") for text in self._texts(paths)]
+        return f"coalesce({', '.join(texts)})" if texts else "NULL"
+
+    def _flag(self, names: DeadLetterNames) -> str:
+        marks = f"coalesce({', '.join(self._texts(names.when))})"
+        return f"({marks} <> {quoted(names.unless)})" if names.unless else f"({marks} IS NOT NULL)"
+
+    def _texts(self, paths: Iterable[str]) -> list[str]:
+        # Attribute names are never nested by their dots: only the first alternative.
+        return [
+            f"found[{self.places.setdefault(alternatives(path)[0], len(self.places) + 1)}]" for path in paths
+        ]
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return '"(?:' + "|".join(re.escape(_json(name)[1:-1]).replace("\\-", "-") for name in names) + ')"'
+
+
+def _json(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)

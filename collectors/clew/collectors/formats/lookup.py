@@ -1,0 +1,209 @@
+"""Where a path's text comes from: members of JSON values, or named columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from clew.collectors.formats.paths import Steps, alternatives, identifier, json_path, quoted
+
+_FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One place where a path may lie."""
+
+    name: str
+    """The path as written."""
+    base: str
+    steps: Steps
+    source: str
+    """The list of extracted texts and the index in it, or an expression when index is 0."""
+    index: int = 0
+    claimable: bool = True
+    """What a column takes from here disappears from attributes."""
+
+    @property
+    def sql(self) -> str:
+        """The text found there, VARCHAR, NULL where there is none."""
+        return f"{self.source}[{self.index}]" if self.index else self.source
+
+
+@dataclass(slots=True)
+class JsonLists:
+    """Looks into JSON columns. All members of one column are extracted by one call,
+    so that the column is parsed once.
+    """
+
+    columns: dict[str, str]
+    """Base → SQL column. A path that names no base starts from the last one."""
+    prefix: str
+    known: Callable[[str, Steps], bool] | None = None
+    """Whether (base, steps) can be there at all; None where anything can."""
+    containers: tuple[str, ...] = ()
+    """Members of the last base in which shared names are looked for too, in order; needs ``known``."""
+    shared_column: str | None = None
+    """Or: the SQL column that holds the last base with all its containers merged into it."""
+    texts: dict[str, list[Steps]] = field(default_factory=dict)
+    values: dict[str, list[Steps]] = field(default_factory=dict)
+
+    def resolve(self, path: str) -> tuple[str, str]:
+        """A path as (base, rest)."""
+        for end, character in enumerate(path):
+            if character in "./" and path[:end] in self.columns:
+                return path[:end], path[end + 1 :]
+        return (path, "") if path in self.columns else (self.default, path)
+
+    @property
+    def default(self) -> str:
+        """The base from which a path starts that names none."""
+        return next(reversed(self.columns))
+
+    def find(self, paths: Sequence[str], *, shared: bool = False) -> list[Found]:
+        """Every place where the paths may lie, in order of preference, side by side in one list."""
+        found: list[Found] = []
+        taken: set[tuple[str, Steps]] = set()
+        for path in paths:
+            base, rest = self.resolve(path)
+            if not rest:
+                found.append(Found(path, base, (), self.columns[base], claimable=False))
+                continue
+            where = "@" if shared and base == self.default and self.shared_column else base
+            places = [(steps, True) for steps in alternatives(rest)]
+            if shared and base == self.default and self.containers:
+                places += [
+                    ((outer, *steps), False) for steps in alternatives(rest) for outer in self.containers
+                ]
+            for steps, claimable in places:
+                if (base, steps) in taken or (self.known is not None and not self.known(base, steps)):
+                    continue
+                taken.add((base, steps))
+                order = self.texts.setdefault(where, [])
+                order.append(steps)
+                found.append(Found(path, base, steps, self._list("t", where), len(order), claimable))
+        return found
+
+    def json(self, path: str) -> str:
+        """The JSON found there; NULL where there is none."""
+        base, rest = self.resolve(path)
+        if not rest:
+            return self.columns[base]
+        found = []
+        for steps in alternatives(rest):
+            if self.known is None or self.known(base, steps):
+                order = self.values.setdefault(base, [])
+                order.append(steps)
+                found.append(f"{self._list('j', base)}[{len(order)}]")
+        return f"coalesce({', '.join(found)})" if found else "NULL::JSON"
+
+    def _list(self, kind: str, base: str) -> str:
+        return f"{self.prefix}{kind}{'s' if base == '@' else list(self.columns).index(base)}"
+
+    def lists(self, when: str | None = None) -> list[str]:
+        """The extractions that :meth:`find` and :meth:`json` asked for, as select items."""
+        items = []
+        for kind, function, asked in (
+            ("t", "json_extract_string", self.texts),
+            ("j", "json_extract", self.values),
+        ):
+            for base, order in asked.items():
+                listed = ", ".join(quoted(json_path(steps)) for steps in order)
+                column = self.shared_column if base == "@" else self.columns[base]
+                extract = f"TRY({function}({column}, [{listed}]))"
+                if when:
+                    extract = f"CASE WHEN {when} THEN {extract} END"
+                items.append(f"{extract} AS {self._list(kind, base)}")
+        return items
+
+
+@dataclass(slots=True)
+class NamedColumns:
+    """Looks into columns that are texts: CSV fields, groups of a pattern."""
+
+    columns: Mapping[str, str]
+    """Name → SQL expression, VARCHAR, NULL where empty."""
+
+    def find(self, paths: Sequence[str], *, shared: bool = False) -> list[Found]:
+        """The columns of those names, or members of the JSON in the column before a slash."""
+        del shared
+        found: list[Found] = []
+        for path in paths:
+            if path in self.columns:
+                found.append(Found(path, "", (path,), self.columns[path]))
+                continue
+            column, _, inner = path.partition("/")
+            if inner and column in self.columns:
+                found += [
+                    Found(
+                        path,
+                        column,
+                        steps,
+                        f"TRY(json_extract_string({self.columns[column]}, {_path(steps)}))",
+                    )
+                    for steps in alternatives(inner)
+                ]
+        return found
+
+    def json(self, path: str) -> str:
+        """The text there as a JSON string, or the JSON in the column before the slash."""
+        column, _, inner = path.partition("/")
+        if inner and column in self.columns:
+            return f"TRY(json_extract({self.columns[column]}, {_path(alternatives(inner)[0])}))"
+        return f"to_json({self.columns[path]})" if path in self.columns else "NULL::JSON"
+
+
+Lookup = JsonLists | NamedColumns
+
+
+def _path(steps: Steps) -> str:
+    return quoted(json_path(steps))
+
+
+def column_name(base: str) -> str:
+    """The SQL column in which a base travels through the SELECT."""
+    return identifier(f"b_{base}")
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """The first of several places that holds something."""
+
+    found: tuple[Found, ...]
+    blank: bool
+    """Whether an empty text counts as something."""
+
+    @property
+    def index(self) -> str | None:
+        """SQL of which place it is, from 1; NULL for none of them; None when there is only one place."""
+        if len(self.found) == 1:
+            return None
+        if self._slice() is None:
+            tests = " ".join(
+                f"WHEN {self._test(one.sql)} THEN {place}" for place, one in enumerate(self.found, 1)
+            )
+            return f"CASE {tests} END"
+        return f"list_position(list_transform({self._slice()}, lambda x: {self._test('x')}), true)"
+
+    @property
+    def text(self) -> str:
+        """SQL of the text that it holds."""
+        if self.blank and (together := self._slice()) is not None:
+            return f"list_any_value({together})"
+        if not self.blank and (together := self._slice()) is not None:
+            return f"list_any_value(list_transform({together}, lambda x: nullif(x, '')))"
+        texts = [one.sql if self.blank else f"nullif({one.sql}, '')" for one in self.found]
+        return texts[0] if len(texts) == 1 else f"coalesce({', '.join(texts)})"
+
+    def _test(self, sql: str) -> str:
+        return f"{sql} IS NOT NULL" if self.blank else f"{sql} <> ''"
+
+    def _slice(self) -> str | None:
+        """All places as one list, where they lie side by side and are many."""
+        first = self.found[0]
+        if len(self.found) <= _FEW or any(
+            one.source != first.source or one.index != first.index + place
+            for place, one in enumerate(self.found)
+        ):
+            return None
+        return f"{first.source}[{first.index}:{first.index + len(self.found) - 1}]"

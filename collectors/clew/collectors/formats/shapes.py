@@ -1,0 +1,198 @@
+"""Learns, from sampled lines, the shapes in which a logger writes JSON.
+
+A shape is an exact template: the members in their order, with their punctuation. A line
+that equals its template filled with the line's own values holds nothing else, so that
+every question about it (other members? duplicates? nulls? escapes?) is answered by one
+comparison of texts, which costs less than any second look into the JSON. A line that
+fits no shape is decoded by the full SELECT, to the same Record: shapes only save time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clew.collectors.formats.paths import Steps, quoted
+
+MOST_SHAPES = 4
+_MOST_MEMBERS = 120
+
+
+@dataclass(slots=True)
+class Member:
+    """One member of an object in a shape."""
+
+    name: str
+    steps: Steps
+    quotes: bool = True
+    """A string; otherwise a number, truth value, array or object that is written as it is."""
+    escapes: bool = False
+    """A string in which some line needed escapes."""
+    null: bool = False
+    """Written as null where it has no value, instead of being left out."""
+    members: list[Member] | None = None
+    """For an object that is looked into."""
+    seen: int = 0
+
+
+@dataclass(slots=True)
+class Shape:
+    """The lines of one logger."""
+
+    members: list[Member]
+    colon: str
+    comma: str
+    lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What was learned: shapes, the commonest first."""
+
+    shapes: tuple[Shape, ...]
+    leaves: frozenset[Steps] = field(default=frozenset())
+
+    def known(self, base: str, steps: Steps) -> bool:
+        """Whether anything can be at ``steps`` in a line that fits a shape."""
+        if base:
+            return False
+        return any(steps[:end] in self.leaves for end in range(1, len(steps) + 1))
+
+    def member(self, steps: Steps) -> list[Member]:
+        """The members at ``steps``, one for each shape that has it."""
+        return [found for shape in self.shapes for found in _at(shape.members, steps)]
+
+
+def _at(members: Iterable[Member], steps: Steps) -> list[Member]:
+    for member in members:
+        if member.steps == steps:
+            return [member]
+        if member.members is not None and steps[: len(member.steps)] == member.steps:
+            return _at(member.members, steps)
+    return []
+
+
+def learn(lines: Sequence[str], asked: Iterable[Steps]) -> Shapes | None:
+    """Shapes of the sampled lines; None when there are none worth a template.
+
+    ``asked`` are all places that the full SELECT looks into: an object above one of them
+    becomes members of its own, any other is one opaque value.
+    """
+    opened = {steps[:end] for steps in asked for end in range(1, len(steps))}
+    shapes: list[Shape] = []
+    for line in lines:
+        pairs = _pairs(line)
+        if pairs is None:
+            continue
+        colon, comma = _style(line)
+        members = _members(pairs, (), opened)
+        if members is None:
+            continue
+        for shape in shapes:
+            if (shape.colon, shape.comma) == (colon, comma):
+                merged = _merge(shape.members, members, shape.lines)
+                if merged is not None:
+                    shape.members, shape.lines = merged, shape.lines + 1
+                    break
+        else:
+            shapes.append(Shape(members, colon, comma, 1))
+    shapes.sort(key=lambda shape: -shape.lines)
+    kept = tuple(shapes[:MOST_SHAPES])
+    if not kept or sum(1 for shape in kept for _ in shape.members) > _MOST_MEMBERS:
+        return None
+    return Shapes(kept, frozenset(steps for shape in kept for steps in _leaves(shape.members)))
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object's members in their order."""
+
+
+def _pairs(line: str) -> _Pairs | None:
+    try:
+        found = json.loads(line, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, _Pairs) and found else None
+
+
+def _style(line: str) -> tuple[str, str]:
+    # Only the two usual styles; any other fits no template and goes the full way.
+    name_end = line.find('":')
+    spaced = line[name_end + 2 : name_end + 3] == " "
+    return (": ", ", ") if spaced else (":", ",")
+
+
+def _members(pairs: _Pairs, above: Steps, opened: set[Steps]) -> list[Member] | None:
+    members: list[Member] = []
+    names: set[str] = set()
+    for name, value in pairs:
+        if name in names or '"' in name or "\\" in name:
+            return None
+        names.add(name)
+        member = Member(name, (*above, name), seen=1)
+        if isinstance(value, _Pairs) and member.steps in opened:
+            if not value:
+                return None
+            member.members = _members(value, member.steps, opened)
+            if member.members is None:
+                return None
+        elif value is None:
+            if above:
+                return None
+            member.null = True
+        else:
+            member.quotes = isinstance(value, str)
+            member.escapes = isinstance(value, str) and json.dumps(value, ensure_ascii=False) != f'"{value}"'
+        members.append(member)
+    return members
+
+
+def _merge(old: list[Member], new: list[Member], lines: int) -> list[Member] | None:
+    """Both orders in one, or None where they contradict each other."""
+    places = {member.name: place for place, member in enumerate(old)}
+    merged = list(old)
+    last = -1
+    for member in new:
+        if member.name in places:
+            place = next(i for i, one in enumerate(merged) if one.name == member.name)
+            if place <= last:
+                return None
+            one = _joined(merged[place], member, lines)
+            if one is None:
+                return None
+            merged[place] = one
+        else:
+            place = last + 1
+            merged.insert(place, member)
+        last = place
+    return merged
+
+
+def _joined(old: Member, new: Member, lines: int) -> Member | None:
+    if (old.members is None) != (new.members is None):
+        return None
+    members = None
+    if old.members is not None and new.members is not None:
+        members = _merge(old.members, new.members, lines)
+        if members is None:
+            return None
+    only_null = old.null and old.seen == 0
+    return Member(
+        old.name,
+        old.steps,
+        quotes=new.quotes if only_null or new.null is False and old.null and not old.escapes else old.quotes,
+        escapes=old.escapes or new.escapes,
+        null=old.null or new.null,
+        members=members,
+        seen=old.seen + 1,
+    )
+
+
+def _leaves(members: Iterable[Member]) -> Iterable[Steps]:
+    for member in members:
+        if member.members is None:
+            yield member.steps
+        else:
+            yield from _leaves(member.members)
