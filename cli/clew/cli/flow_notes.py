@@ -145,30 +145,25 @@ def owed_phrase(flow: Flow) -> str:
     return f"{owed.name}{by}"
 
 
-def fold_line(fold: Fold, start: Line, look: Look) -> Line:
+def fold_lines(fold: Fold, start: Line, look: Look) -> list[Line]:
     """What the steps that are not drawn have in common."""
-    glyphs = look.glyphs
     alike = "more in a row, each caused by the one before" if fold.in_a_row else "more like this"
-    line = start.add(f"{glyphs.times} {count(fold.steps)} {alike}", "strong")
-    if fold.below:
-        line.add(f" ({count(fold.below, 'step')} below them)")
-    parts = []
+    below = f" ({count(fold.below, 'step')} below them)" if fold.below else ""
+    parts = [(f"{look.glyphs.times} {count(fold.steps)} {alike}{below}", "strong")]
     if fold.took is not None:
         low, middle, high = (duration(us) for us in fold.took)
-        parts.append((f"took {low} to {high}, median {middle}" if low != high else f"took {low}", ""))
+        parts.append((f"took {low} to {high}" if low != high else f"took {low}", ""))
+        if low != high:
+            parts.append((f"median {middle}", ""))
     if fold.waited:
         parts.append((f"waited up to {duration(fold.waited)}", "wait"))
-    for number, word, style in (
-        (fold.errors, "error", "error"),
-        (fold.dead_letters, "dead letter", "dead_lettered"),
-    ):
-        if number:
-            parts.append((count(number, word), style))
+    if fold.errors:
+        parts.append((count(fold.errors, "error"), "error"))
+    if fold.dead_letters:
+        parts.append((count(fold.dead_letters, "dead letter"), "dead_lettered"))
     if fold.open:
         parts.append((f"{count(fold.open)} open", "warning"))
-    for place, (text, style) in enumerate(parts):
-        line.add(", " if place else ": ").add(text, style)
-    return line
+    return look.join(parts, first=start, again=look.line(" " * (start.cells + 2)))
 
 
 def because(seen: Observation) -> str:

@@ -88,10 +88,10 @@ def matched(summary: Summary, listed: int, look: Look, *, more: bool) -> Iterato
 def standing(summary: Summary, look: Look) -> Iterator[Line]:
     """How the store stands: flows by status, up to when, and what could not be placed."""
     if summary.flows:
-        counts = look.line(count(summary.flows, "flow") + " in all: ")
-        for place, (status, number) in enumerate(summary.by_status.items()):
-            counts.add(", " if place else "").add(f"{count(number)} {status}", status)
-        yield from _broken(counts, look)
+        parts = [
+            (f"{count(number)} {status}", status) for status, number in summary.by_status.items() if number
+        ]
+        yield from look.join(parts, first=look.line(count(summary.flows, "flow") + " in all: "))
     if summary.as_of is not None:
         said = f"as of {moment(summary.as_of)}, set by {summary.as_of_from}"
         yield from look.wrap(said, "faint", first=look.line())
@@ -108,14 +108,3 @@ def standing(summary: Summary, look: Look) -> Iterator[Line]:
     if doubts:
         more_about = "; clew sources --rejects shows them" if summary.rejects else ""
         yield from look.wrap(", ".join(doubts) + more_about, "warning", first=look.line())
-
-
-def _broken(line: Line, look: Look) -> Iterator[Line]:
-    """A line of styled pieces, broken between them."""
-    part = look.line()
-    for text, style in line.pieces:
-        if part.cells + len(text) > look.width and part.cells:
-            yield part
-            part = look.line("  ")
-        part.add(text, style)
-    yield part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from clew.cli.flow_head import head, tail
-from clew.cli.flow_notes import Notes, fold_line, label
+from clew.cli.flow_notes import Notes, fold_lines, label
 from clew.cli.flow_tree import GUESSED, Row, roots, rows
 from clew.cli.timebar import Scale, axis, bar
 from clew.cli.units import count, duration, microseconds
@@ -69,7 +69,7 @@ def tree(detail: FlowDetail, notes: Notes) -> Iterator[Line]:
             said = f"{look.glyphs.cut} {count(row.left, 'more step')} not drawn; --all draws them"
             yield look.line(said, "faint")
         elif row.fold is not None:
-            yield fold_line(row.fold, cell, look)
+            yield from fold_lines(row.fold, cell, look)
         elif row.node is not None:
             yield _line(row.node.step, cell, columns, scale, look)
             if row.node.step is not None:
@@ -108,9 +108,9 @@ def _heading(columns: Columns, scale: Scale, look: Look) -> Line:
 
 
 def _line(step: Step | None, cell: Line, columns: Columns, scale: Scale, look: Look) -> Line:
-    line = cell.fit(columns.tree, look.glyphs.cut).pad(columns.tree)
     if step is None:
-        return line
+        return cell.fit(look.width, look.glyphs.cut)
+    line = cell.fit(columns.tree, look.glyphs.cut).pad(columns.tree)
     if columns.place:
         line.add(" ").extend(
             look.line(place(step), "faint").fit(columns.place, look.glyphs.cut).pad(columns.place)
@@ -131,16 +131,16 @@ def _tree_cell(row: Row, look: Look) -> Line:
     if row.node is None:
         return line
     if row.node.step is None:
-        return line.add("? ", "warning").add(row.node.ghost, "name").add(" is not stored", "warning")
+        return line.add("? parent ", "warning").add(row.node.ghost, "name").add(" is not stored", "warning")
     return line.extend(label(row.node.step, row.parent, look))
 
 
 def _rails(row: Row, look: Look, *, below: bool | None = None) -> Line:
     """What stands before a row's text; with ``below`` given, before the notes under it."""
     glyphs = look.glyphs
-    room = max(look.width // 4 // 2, 2)
+    room = max(look.width // 8, 2)
     deep = len(row.rails) > room
-    line = look.line(f"{len(row.rails)}{glyphs.cut} " if deep else "", "faint")
+    line = look.line(f"{len(row.rails) + 1}{glyphs.cut} " if deep else "", "faint")
     for goes_on in row.rails[-room:] if deep else row.rails:
         line.add(glyphs.rail if goes_on else "  ", "faint")
     if below is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from clew.cli.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Glyphs(NamedTuple):
@@ -201,6 +204,20 @@ class Look(NamedTuple):
             line.add(gap + word, style)
             fresh = False
         return lines
+
+    def join(self, parts: Iterable[tuple[str, str]], *, first: Line, again: Line | None = None) -> list[Line]:
+        """Styled parts set apart by commas, broken only between them where they fit a line."""
+        again = again if again is not None else self.line("  ")
+        lines = [first]
+        for place, (text, style) in enumerate(parts):
+            comma = ", " if place else ""
+            part = self.line(text, style)
+            if place and lines[-1].cells + len(comma) + part.cells + 1 > self.width:
+                lines[-1].add(",")
+                lines.append(Line(self.encoding).extend(again).extend(part))
+            else:
+                lines[-1].add(comma).extend(part)
+        return [line.fit(self.width, self.glyphs.cut) for line in lines]
 
     def _words(self, text: str, longest: int) -> list[str]:
         words: list[str] = []

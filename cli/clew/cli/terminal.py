@@ -34,7 +34,7 @@ STYLES = {
     "cancelled": "bright_black",
 }
 PIPE_WIDTH = 80
-_NARROWEST = 20
+_NARROWEST = 40
 
 
 class Terminal:

@@ -29,8 +29,17 @@ class Break(NamedTuple):
     end: int
 
 
+class Segment(NamedTuple):
+    """A stretch between breaks: its offsets in microseconds, its first column, its columns."""
+
+    start: int
+    end: int
+    column: int
+    width: int
+
+
 class Scale:
-    """Maps times to columns 0 … ``width``; linear but for the idle stretches cut out."""
+    """Maps times to columns 0 … ``width`` - 1; linear within each stretch between breaks."""
 
     def __init__(self, steps: Iterable[Step], width: int) -> None:
         self.width = width
@@ -39,30 +48,48 @@ class Scale:
         end = max((last for _, last in busy), default=None)
         self.total = microseconds(self.start, end) or 0
         self.breaks = self._find_breaks(busy) if width > BREAK_CELLS * MOST_BREAKS * 2 else []
-        self._drawn = self.total - sum(cut.end - cut.start for cut in self.breaks)
-        self._room = width - BREAK_CELLS * len(self.breaks)
+        self._segments = self._lay_out()
 
     def offset(self, time: datetime | None) -> int | None:
         """Microseconds since the flow's first moment; None where the time is not known."""
         return microseconds(self.start, time)
 
-    def column(self, offset: int) -> float:
-        """The column of an offset, 0.0 to ``width``."""
-        if self._drawn <= 0:
-            return 0.0
-        drawn, jumps = offset, 0
-        for cut in self.breaks:
-            if offset >= cut.end:
-                drawn -= cut.end - cut.start
-                jumps += 1
-            elif offset > cut.start:
-                drawn -= offset - cut.start
-        place = drawn / self._drawn * self._room + jumps * BREAK_CELLS
-        return min(max(place, 0.0), float(self.width))
+    def column(self, offset: int) -> int:
+        """The column in which ``offset`` lies."""
+        segment = self._segment(offset)
+        return segment.column + min(int(_part(offset, segment) * segment.width), segment.width - 1)
 
-    def break_column(self, cut: Break) -> int:
-        """The first column of a break."""
-        return min(round(self.column(cut.end)) - BREAK_CELLS, self.width - BREAK_CELLS)
+    def edge(self, offset: int) -> int:
+        """The column before which something ends that ends at ``offset``, at least 1."""
+        segment = self._segment(offset)
+        return max(segment.column + round(_part(offset, segment) * segment.width), 1)
+
+    def break_columns(self) -> list[tuple[Break, int]]:
+        """Each break and its first column."""
+        return [
+            (cut, after.column - BREAK_CELLS)
+            for cut, after in zip(self.breaks, self._segments[1:], strict=True)
+        ]
+
+    def _segment(self, offset: int) -> Segment:
+        for segment in self._segments:
+            if offset <= segment.end:
+                return segment
+        return self._segments[-1]
+
+    def _lay_out(self) -> list[Segment]:
+        edges = [0, *(edge for cut in self.breaks for edge in cut), self.total]
+        stretches = list(zip(edges[::2], edges[1::2], strict=True))
+        room = self.width - BREAK_CELLS * len(self.breaks)
+        drawn = sum(end - start for start, end in stretches) or 1
+        widths = [max(1, int((end - start) / drawn * room)) for start, end in stretches]
+        widths[widths.index(max(widths))] += room - sum(widths)
+        segments: list[Segment] = []
+        column = 0
+        for (start, end), width in zip(stretches, widths, strict=True):
+            segments.append(Segment(start, end, column, max(width, 1)))
+            column += width + BREAK_CELLS
+        return segments
 
     def _find_breaks(self, busy: Sequence[tuple[datetime, datetime]]) -> list[Break]:
         idle: list[Break] = []
@@ -87,13 +114,14 @@ def axis(scale: Scale, look: Look) -> Line:
     """The heading of the bars: from 0 to the flow's length, and how long each cut-out stretch is."""
     cells = [" "] * scale.width
     end = duration(scale.total)
-    _put(cells, 0, "0")
-    _put(cells, scale.width - len(end), end)
-    for cut in scale.breaks:
+    if scale.total:
+        _put(cells, 0, "0")
+        _put(cells, scale.width - len(end), end)
+    for cut, column in scale.break_columns():
         label = duration(cut.end - cut.start)
-        middle = scale.break_column(cut) + 1 - len(label) // 2
+        middle = column + 1 - len(label) // 2
         any(_put(cells, middle + shift, label) for shift in (0, *range(-1, -len(label) - len(end), -1)))
-    if not scale.breaks and scale.width >= _LABELLED_MIDDLE:
+    if scale.total and not scale.breaks and scale.width >= _LABELLED_MIDDLE:
         half = duration(scale.total // 2)
         _put(cells, scale.width // 2 - len(half) // 2, half)
     return look.line("".join(cells), "heading")
@@ -103,15 +131,14 @@ def bar(step: Step, scale: Scale, look: Look) -> Line:
     """One step: its wait in the queue, then its work; open-ended where it has not ended."""
     glyphs = look.glyphs
     cells = [(" ", "")] * scale.width
-    for cut in scale.breaks:
-        column = scale.break_column(cut)
+    for _, column in scale.break_columns():
         cells[column : column + BREAK_CELLS] = [(glyphs.idle, "faint")] * BREAK_CELLS
     begin = scale.offset(step.start)
     if begin is not None and cells:
         edge = scale.width - 1
-        at = min(int(scale.column(begin)), edge)
+        at = scale.column(begin)
         if step.queue_wait_us and step.queue_wait_us > 0:
-            waited_from = min(int(scale.column(max(begin - step.queue_wait_us, 0))), edge)
+            waited_from = scale.column(max(begin - step.queue_wait_us, 0))
             cells[waited_from:at] = [(glyphs.wait, "wait")] * (at - waited_from)
         style, full = ("error", glyphs.error) if step.status == "error" else ("work", glyphs.work)
         end = scale.offset(step.end)
@@ -121,9 +148,14 @@ def bar(step: Step, scale: Scale, look: Look) -> Line:
         elif end is None or end <= begin:
             cells[at] = (glyphs.point, style)
         else:
-            until = max(at + 1, min(round(scale.column(end)), scale.width))
+            until = max(at + 1, scale.edge(end))
             cells[at:until] = [(full, style)] * (until - at)
     return _joined(cells, look)
+
+
+def _part(offset: int, segment: Segment) -> float:
+    length = segment.end - segment.start
+    return min(max((offset - segment.start) / length, 0.0), 1.0) if length > 0 else 0.0
 
 
 def _busy(step: Step) -> tuple[datetime, datetime] | None:

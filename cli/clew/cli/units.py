@@ -43,18 +43,23 @@ def duration(us: int | None) -> str:
         return ""
     if us < 0:
         return "-" + duration(-us)
-    if us < _SECOND:
-        return f"{us / _MS:.2g}ms" if us < _TEN * _MS else f"{round(us / _MS)}ms"
-    if us < _MINUTE:
-        return f"{us / _SECOND:.2f}s" if us < _TEN * _SECOND else f"{us / _SECOND:.1f}s"
-    for size, unit, part, part_unit, digits in (
-        (_MINUTE, "m", _SECOND, "s", 2),
-        (_HOUR, "h", _MINUTE, "m", 2),
-        (_DAY, "d", _HOUR, "h", 2),
+    if us < _MINUTE - _SECOND / 20:
+        return _short_duration(us)
+    for unit, small, name, small_name, per in (
+        (_MINUTE, _SECOND, "m", "s", 60),
+        (_HOUR, _MINUTE, "h", "m", 24),
+        (_DAY, _HOUR, "d", "h", None),
     ):
-        if us < size * (24 if unit == "h" else 60) or unit == "d":
-            return f"{us // size}{unit}{us % size // part:0{digits}}{part_unit}"
+        whole, part = divmod(round(us / small), unit // small)
+        if per is None or whole < per:
+            return f"{whole}{name}{part:02}{small_name}"
     raise AssertionError(us)
+
+
+def _short_duration(us: int) -> str:
+    if us < _SECOND - _MS / 2:
+        return f"{us / _MS:.2g}ms" if us < _TEN * _MS else f"{round(us / _MS)}ms"
+    return f"{us / _SECOND:.2f}s" if us < _TEN * _SECOND else f"{us / _SECOND:.1f}s"
 
 
 def moment(time: datetime | None) -> str:
