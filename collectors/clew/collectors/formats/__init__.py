@@ -78,7 +78,10 @@ def load(path: Path) -> Format:
 
 def _plan(format: Format, sample: Sequence[str], settings: Settings) -> Plan:
     from clew.collectors.formats.compiler import compile_json
+    from clew.collectors.formats.flat import compile_flat
     from clew.collectors.formats.plan import Plan
 
+    if format.flat:
+        return Plan(format.name, compile_flat(format, settings))
     del sample
     return Plan(format.name, compile_json(format, settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clew.collectors.formats.columns import COMPUTED, PLACEHOLDER, ColumnCompiler, Columns
+from clew.collectors.formats.functions import expand
 from clew.collectors.formats.language import Format, Row, Shape
 from clew.collectors.formats.leftovers import rest_of
 from clew.collectors.formats.lookup import JsonLists, column_name
@@ -106,7 +107,7 @@ def _rows(format: Format, source: str) -> tuple[str, list[str]]:
     bases = ["line"]
     for row in format.rows:
         if row.sql is not None:
-            relation = f"WITH units AS (SELECT {unit} AS line, * EXCLUDE {unit} FROM ({relation})) {row.sql}"
+            relation = f"WITH units AS (SELECT {unit} AS line, * EXCLUDE {unit} FROM ({relation})) SELECT * FROM ({expand(row.sql)})"
             named = [f"{name} AS {column_name(name)}" for name in ("line", *row.names)]
             relation = f"SELECT position, {', '.join(named)} FROM ({relation})"
             bases = ["line", *row.names]

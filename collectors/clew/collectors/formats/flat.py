@@ -14,12 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from clew.collectors.formats.columns import ColumnCompiler
-from clew.collectors.formats.compiler import RAW, relation_of_rows
+from clew.collectors.formats.compiler import RAW, _rows
 from clew.collectors.formats.expressions import converted
-from clew.collectors.formats.functions import STRING
 from clew.collectors.formats.language import Field, Format
 from clew.collectors.formats.lookup import JsonLists, column_name
-from clew.collectors.formats.paths import Steps, alternatives, json_path, quoted
+from clew.collectors.formats.paths import Steps, alternatives, identifier, json_path, quoted
 from clew.collectors.formats.settings import Settings
 from clew.collectors.formats.vocabulary import DeadLetterNames, key_names, vocabulary
 from clew.collectors.record import RECORD
@@ -43,11 +42,12 @@ def compile_flat(format: Format, settings: Settings, source: str = RAW) -> str:
     out, so that it stays what was written. ``reject`` is the column mapped to ``reject``.
     """
     assert format.flat is not None  # noqa: S101  the caller dispatches on it
-    relation, bases = relation_of_rows(format, source)
-    columns = {base: column_name(base) for base in bases} | {"": column_name(bases[-1])}
+    relation, bases = _rows(format, source)
+    columns = {base: column_name(base) for base in bases}
     lookup = JsonLists(columns, "w")
     own = ColumnCompiler(replace(format, vocabulary=()), lookup, settings)
-    sql = dict(own.compile().sql)
+    compiled = own.compile()
+    sql = dict(compiled.sql)
     for column in ("reject", "attributes", "correlation_id", "correlation_key"):
         sql[column] = _own(own, format.record.get(column))
 
@@ -56,17 +56,23 @@ def compile_flat(format: Format, settings: Settings, source: str = RAW) -> str:
     names = _Names()
     shared = names.struct()
     layer = relation
-    layer = f"SELECT *, {', '.join([*lookup.lists(), f'{ids.entries(flat)} AS ids', f'{names.found(flat)} AS found'])} FROM ({layer})"
-    layer = f"SELECT *, {ids.instance('ids')} AS instance, CASE WHEN found IS NOT NULL THEN {shared} END AS shared FROM ({layer})"
-    layer = f"SELECT *, coalesce({', '.join(f'instance[{place}]' for place in range(1, len(ids.names) + 1))}) AS correlation FROM ({layer})"
-    layer = f"SELECT *, list_position(instance, correlation) AS correlation_at FROM ({layer})"
+    for items in (
+        [*lookup.lists(), f"{ids.entries(flat)} AS ids", f"{names.found(flat)} AS found"],
+        [f"{value} AS {name}" for name, value in compiled.texts.items()],
+        [f"{value} AS {name}" for name, value in compiled.values.items()],
+        [f"{ids.instance('ids')} AS instance", f"CASE WHEN found IS NOT NULL THEN {shared} END AS shared"],
+        [f"coalesce({', '.join(f'instance[{at}]' for at in range(1, len(ids.names) + 1))}) AS correlation"],
+        ["list_position(instance, correlation) AS correlation_at"],
+    ):
+        if items:
+            layer = f"SELECT *, {', '.join(items)} FROM ({layer})"
     for column in SHARED:
-        parts = [sql[column], f"shared.{column}"]
+        parts = [sql[column], f"shared.{identifier(column)}"]
         if column in _ATTRIBUTES_FIRST:
             parts.reverse()
         sql[column] = f"coalesce({', '.join(part for part in parts if part != 'NULL')})"
     for column in names.overridden:
-        sql[column] = f"coalesce(shared.dead_{column}, {sql[column]})"
+        sql[column] = f"coalesce(shared.{identifier('dead_' + column)}, {sql[column]})"
     sql["kind"] = f"CASE WHEN shared.dead THEN {quoted(_DEAD_LETTER)} ELSE {sql['kind']} END"
     has_own = sql["correlation_id"] != "NULL"
     own_id = sql["correlation_id"]
@@ -159,7 +165,9 @@ class _Names:
         for column, values in replaced.items():
             members[f"dead_{column}"] = f"coalesce({', '.join(values)})"
         self.overridden = list(replaced)
-        return "struct_pack(" + ", ".join(f"{name} := {sql}" for name, sql in members.items()) + ")"
+        return (
+            "struct_pack(" + ", ".join(f"{identifier(name)} := {sql}" for name, sql in members.items()) + ")"
+        )
 
     def _first(self, column: str, paths: Iterable[str]) -> str:
         texts = [converted(column, text, None, zone="UTC") for text in self._texts(paths)]

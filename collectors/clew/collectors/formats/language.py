@@ -152,6 +152,8 @@ class Format:
     record: Mapping[str, Field] = field(default_factory=dict)
     vocabulary: tuple[str, ...] | None = ("",)
     """JSON objects in which the shared names are looked for; "" is the unit itself."""
+    flat: str | None = None
+    """Name of the rows' one flat object of attributes, in which the shared names are looked for."""
     patterns: tuple[str, ...] = ()
     """For text: RE2 expressions with named groups, tried in order."""
     delimiter: str = ","

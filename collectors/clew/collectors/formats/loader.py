@@ -27,7 +27,7 @@ from clew.collectors.formats.nodes import Value, plain_mapping, read_yaml
 from clew.collectors.record import RECORD_COLUMNS, Kind
 
 _TOP = (
-    "format", "title", "description", "shape", "kind", "recognise", "rows", "record", "vocabulary",
+    "format", "title", "description", "shape", "kind", "recognise", "rows", "record", "vocabulary", "flat",
     "patterns", "delimiter", "multiline", "inside", "samples",
 )  # fmt: skip
 _FIELD = ("path", "value", "sql", "first", "as", "formats", "match", "map", "claims")
@@ -58,6 +58,7 @@ def read_format(text: str, file: str) -> Format:
         rows=tuple(_row(item) for item in top["rows"].items()) if "rows" in top else (),
         record=_record(top["record"]) if "record" in top else {},
         vocabulary=_vocabulary(top.get("vocabulary")),
+        flat=top["flat"].text() if "flat" in top else None,
         patterns=tuple(_regex(item) for item in top["patterns"].items()) if "patterns" in top else (),
         delimiter=top["delimiter"].text() if "delimiter" in top else ",",
         multiline=_multiline(top["multiline"]) if "multiline" in top else None,
