@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from clew.tracer.context import Correlation, correlated, current, next_event, working_on
+from clew.tracer.context import Correlation, correlated, current, detached, next_event, working_on
 from clew.tracer.errors import ContextError, EnvelopeError, TracerError
 from clew.tracer.event import Event, new_id
 
@@ -34,6 +34,7 @@ __all__ = [
     "correlated",
     "current",
     "delivered",
+    "detached",
     "extract",
     "inject",
     "new_id",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -68,8 +68,12 @@ def correlated(
     for identifier in (chosen, causation_id):
         if identifier is not None and not is_portable(identifier):
             raise ContextError(f"{ascii(identifier)[:80]} is empty or has control characters")
-    with _set(Correlation(correlation_id=chosen, causation_id=causation_id)) as correlation:
+    correlation = Correlation(correlation_id=chosen, causation_id=causation_id)
+    token = enter(correlation)
+    try:
         yield correlation
+    finally:
+        leave(token)
 
 
 @contextmanager
@@ -77,7 +81,27 @@ def working_on(
     event: Event, *, operation: str | None = None, destination: str | None = None
 ) -> Iterator[Correlation]:
     """Work on an event: what is logged names it, what is made meanwhile was caused by it."""
-    correlation = Correlation(
+    correlation = of_event(event, operation, destination)
+    token = enter(correlation)
+    try:
+        yield correlation
+    finally:
+        leave(token)
+
+
+@contextmanager
+def detached() -> Iterator[None]:
+    """Work for no flow: for housekeeping that a handler happens to start."""
+    token = enter(NOTHING)
+    try:
+        yield
+    finally:
+        leave(token)
+
+
+def of_event(event: Event, operation: str | None, destination: str | None) -> Correlation:
+    """Give the context of work on an event."""
+    return Correlation(
         event.correlation_id,
         event.id,
         event.type,
@@ -86,17 +110,16 @@ def working_on(
         operation,
         destination,
     )
-    with _set(correlation):
-        yield correlation
 
 
-@contextmanager
-def _set(correlation: Correlation) -> Iterator[Correlation]:
-    token = _current.set(correlation)
-    try:
-        yield correlation
-    finally:
-        _current.reset(token)
+def enter(correlation: Correlation) -> Token[Correlation]:
+    """Set the context, for middleware that cannot use ``with``; give the token to :func:`leave`."""
+    return _current.set(correlation)
+
+
+def leave(token: Token[Correlation]) -> None:
+    """Set the context back to what it was before :func:`enter`."""
+    _current.reset(token)
 
 
 def next_event(

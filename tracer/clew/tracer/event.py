@@ -93,15 +93,31 @@ class Event:
     extensions: Mapping[str, str | bool | int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for wire, name in _FIELDS.items():
-            value = getattr(self, name)
-            if value is None and wire not in _REQUIRED:
-                continue
-            _check_text(wire, value)
+        if not self._is_plain():
+            for wire, name in _FIELDS.items():
+                value = getattr(self, name)
+                if value is not None or wire in _REQUIRED:
+                    _check_text(wire, value)
         if self.time is not None and self.time.tzinfo is None:
             raise EnvelopeError("needs a time zone", attribute="time")
         for wire, value in self.extensions.items():
             _check_extension(wire, value)
+
+    def _is_plain(self) -> bool:
+        """Whether all text is fine at a glance: one search instead of one per attribute."""
+        optional = (
+            self.subject,
+            self.dataschema,
+            self.datacontenttype,
+            self.correlation_id,
+            self.causation_id,
+            self.schema_version,
+        )
+        texts = [self.id, self.source, self.type, *(text for text in optional if text is not None)]
+        try:
+            return all(texts) and not _FORBIDDEN.search("".join(texts))
+        except TypeError:
+            return False
 
     def attributes(self) -> dict[str, str | bool | int]:
         """Context attributes by wire name: ``specversion`` first, absent ones left out."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
+from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     Link,
@@ -24,10 +25,10 @@ from opentelemetry.trace import (
     Tracer,
     get_current_span,
     get_tracer,
-    use_span,
+    set_span_in_context,
 )
 
-from clew.tracer.context import working_on
+from clew.tracer.context import enter, leave, of_event
 from clew.tracer.event import Event, Headers
 from clew.tracer.headers import extract
 
@@ -78,7 +79,6 @@ class Messaging:
         if consumer_group is not None:
             self._process[CONSUMER_GROUP] = consumer_group
 
-    @contextmanager
     def sending(
         self,
         event: Event,
@@ -86,24 +86,17 @@ class Messaging:
         *,
         partition: int | None = None,
         attributes: Attributes | None = None,
-    ) -> Iterator[Span]:
+    ) -> AbstractContextManager[Span]:
         """Span around sending an event; inject the headers within it.
 
         An exception is recorded, makes the span an error and goes on. What is
         learned on delivery goes to :func:`delivered`.
         """
-        span = self._tracer.start_span(
-            f"send {destination}",
-            kind=SpanKind.PRODUCER,
-            attributes=_attributes(
-                self._send, event, destination, partition=partition, offset=None, more=attributes
-            ),
-            start_time=self._clock(),
+        described = _attributes(
+            self._send, event, destination, partition=partition, offset=None, more=attributes
         )
-        with self._within(span), working_on(event, operation="send", destination=destination):
-            yield span
+        return self._within(SpanKind.PRODUCER, "send", event, destination, described)
 
-    @contextmanager
     def processing(
         self,
         event: Event,
@@ -114,7 +107,7 @@ class Messaging:
         partition: int | None = None,
         offset: int | None = None,
         attributes: Attributes | None = None,
-    ) -> Iterator[Span]:
+    ) -> AbstractContextManager[Span]:
         """Span around handling an event, and its correlation context.
 
         The sender's context in ``headers`` becomes the parent; with ``link`` it
@@ -122,43 +115,53 @@ class Messaging:
         recorded, makes the span an error and goes on.
         """
         incoming = extract(headers).context
-        parent: Context | None = incoming
-        links: tuple[Link, ...] = ()
-        if link:
-            parent = None
-            sender = get_current_span(incoming).get_span_context()
-            links = (Link(sender),) if sender.is_valid else ()
+        described = _attributes(
+            self._process, event, destination, partition=partition, offset=offset, more=attributes
+        )
+        if not link:
+            return self._within(SpanKind.CONSUMER, "process", event, destination, described, context=incoming)
+        sender = get_current_span(incoming).get_span_context()
+        links = (Link(sender),) if sender.is_valid else ()
+        return self._within(SpanKind.CONSUMER, "process", event, destination, described, links=links)
+
+    @contextmanager
+    def _within(
+        self,
+        kind: SpanKind,
+        operation: str,
+        event: Event,
+        destination: str,
+        attributes: Attributes,
+        *,
+        context: Context | None = None,
+        links: tuple[Link, ...] = (),
+    ) -> Iterator[Span]:
         span = self._tracer.start_span(
-            f"process {destination}",
-            context=parent,
-            kind=SpanKind.CONSUMER,
-            attributes=_attributes(
-                self._process, event, destination, partition=partition, offset=offset, more=attributes
-            ),
+            f"{operation} {destination}",
+            context=context,
+            kind=kind,
+            attributes=attributes,
             links=links,
             start_time=self._clock(),
         )
-        with self._within(span), working_on(event, operation="process", destination=destination):
-            yield span
-
-    @contextmanager
-    def _within(self, span: Span) -> Iterator[None]:
+        # The sender's baggage travels on with what is done for its message.
+        outer = otel_context.attach(set_span_in_context(span, context))
+        before = enter(of_event(event, operation, destination))
         try:
-            with use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
-                yield
+            yield span
         except Exception as error:
-            kind = type(error)
-            name = (
-                kind.__qualname__
-                if kind.__module__ == "builtins"
-                else f"{kind.__module__}.{kind.__qualname__}"
-            )
-            span.set_attribute(ERROR_TYPE, name)
+            span.set_attribute(ERROR_TYPE, _name(type(error)))
             span.record_exception(error, timestamp=self._clock())
             span.set_status(Status(StatusCode.ERROR, str(error)))
             raise
         finally:
+            leave(before)
+            otel_context.detach(outer)
             span.end(self._clock())
+
+
+def _name(kind: type[BaseException]) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def delivered(span: Span, *, partition: int, offset: int) -> None:
