@@ -9,8 +9,7 @@ Exception
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clew.cli.exits import Exit
 
@@ -51,8 +50,7 @@ class NothingFound(CommandError):
     status = Exit.NOT_FOUND
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What a person is told about an error."""
 
     what: str

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clew.cli.units import count, duration
 
@@ -44,8 +43,7 @@ def label(step: Step, parent: Step | None, look: Look) -> Line:
     return line
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(NamedTuple):
     """Writes what stands under the steps of ``flow``."""
 
     flow: Flow

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clew.cli.units import microseconds
 
@@ -18,19 +17,22 @@ SHOWN = 3
 """Of more, this many stand for all."""
 MOST_ROWS = 500
 """Rows of one flow unless all are asked for."""
+NO_TROUBLE: frozenset[str] = frozenset()
 GUESSED = frozenset({"time", "trace"})
 """How a parent may be known without anything that names it."""
 
 
-@dataclass(slots=True)
 class Node:
     """A step, or (``step`` is None) the place of a parent that is named but not stored."""
 
-    step: Step | None
-    ghost: str = ""
-    children: list[Node] = field(default_factory=list)
-    trouble: frozenset[str] = frozenset()
-    """What is wrong with this step or with any below it."""
+    __slots__ = ("children", "ghost", "step", "trouble")
+
+    def __init__(self, step: Step | None, ghost: str = "") -> None:
+        self.step = step
+        self.ghost = ghost
+        self.children: list[Node] = []
+        self.trouble = NO_TROUBLE
+        """What is wrong with this step or with any below it."""
 
     @property
     def label(self) -> tuple[object, ...]:
@@ -39,8 +41,7 @@ class Node:
         return (self.ghost,) if step is None else (step.service, step.kind, step.name, step.destination)
 
 
-@dataclass(frozen=True, slots=True)
-class Fold:
+class Fold(NamedTuple):
     """Steps that are not drawn one by one."""
 
     steps: int
@@ -59,8 +60,7 @@ class Fold:
     parent_service: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of the tree. ``rails`` tells for each level above whether it goes on below this row."""
 
     node: Node | None
@@ -95,11 +95,13 @@ def roots(steps: Sequence[Step]) -> list[Node]:
             forest.append(node)
     for step in reversed(steps):
         node = nodes[step.id]
-        node.trouble = _trouble(step).union(*(child.trouble for child in node.children))
+        node.trouble = _trouble(step).union(*{child.trouble for child in node.children})
     return forest
 
 
 def _trouble(step: Step) -> frozenset[str]:
+    if step.status != "error" and not (step.dead_letter or step.open or step.skew_us > 0):
+        return NO_TROUBLE
     signs = {
         f"error {step.error_type}": step.status == "error",
         "dead letter": bool(step.dead_letter),

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 MOST_BREAKS = 3
 BREAK_CELLS = 2
-_LONG_IDLE = 0.4
-"""Nothing happening for this part of what is drawn is cut out of the scale."""
+SHORT_IDLE = 10_000_000
+"""Idle stretches shorter than this, in microseconds, are always drawn."""
+_LEAST_IDLE = 0.1
+_MOSTLY_IDLE = 0.85
+"""Long idle stretches are cut out of the scale where so much of the flow's time is idle."""
 _LABELLED_MIDDLE = 30
 
 
@@ -99,15 +102,10 @@ class Scale:
             if begins > reached:
                 idle.append(Break(reached, begins))
             reached = max(reached, ends)
-        idle.sort(key=lambda cut: cut.start - cut.end)
-        left, found = self.total, []
-        for cut in idle[:MOST_BREAKS]:
-            long = cut.end - cut.start
-            if long < _LONG_IDLE * left or long == left:
-                break
-            found.append(cut)
-            left -= long
-        return sorted(found)
+        idle = [cut for cut in idle if cut.end - cut.start >= max(_LEAST_IDLE * self.total, SHORT_IDLE)]
+        idle = sorted(idle, key=lambda cut: cut.start - cut.end)[:MOST_BREAKS]
+        cut_out = sum(cut.end - cut.start for cut in idle)
+        return sorted(idle) if _MOSTLY_IDLE * self.total <= cut_out < self.total else []
 
 
 def axis(scale: Scale, look: Look) -> Line:
