@@ -107,9 +107,14 @@ class Piece(NamedTuple):
     style: str = ""
 
 
+_OURS = dict.fromkeys(
+    map(ord, {char for sign in (*UNICODE, *dict(STATUS_GLYPHS.values())) for char in sign}), "-"
+)
+
+
 def cells(text: str) -> int:
     """Columns that ``text`` takes on a terminal: two for each wide character."""
-    if text.isascii():
+    if text.isascii() or text.translate(_OURS).isascii():
         return len(text)
     from rich.cells import cell_len
 

@@ -205,7 +205,7 @@ def _read_settings(ctx: click.Context, _param: click.Parameter, value: str | Non
     if not found:
         return
     file = value or settings.FILE
-    name = ctx.command.name or ""
+    name = ctx.command_path.split()[1]
     ctx.default_map = settings.defaults(found, file, ctx.command, name, _context(ctx).commands)
 
 

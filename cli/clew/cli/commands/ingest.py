@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from clew.cli.look import Line, Look
     from clew.collectors.formats.settings import Settings as Reading
     from clew.reconstruct.ingest import IngestReport
+    from clew.reconstruct.model import Settings as Judging
     from clew.reconstruct.model import Summary
-    from clew.reconstruct.store import Store
 
 _PERCENT = 100
 
@@ -127,7 +127,7 @@ def ingest(
     input again adds nothing; a file that has grown adds what is new.
     """
     from clew.cli.progress import shown
-    from clew.collectors.files import FilesCollector
+    from clew.collectors.files.collector import FilesCollector
     from clew.reconstruct.ingest import ingest as join
 
     terminal = context.terminal
@@ -139,8 +139,7 @@ def ingest(
         scope=given["scope"],
     )
     try:
-        with context.store(create=True) as store:
-            _judge_by(store, given)
+        with context.store(create=True, settings=_judged_by(context, given)) as store:
             with shown(terminal, wanted=not no_progress) as progress:
                 report = join(store, collector, progress=progress)
             summary = store.summary()
@@ -155,13 +154,14 @@ def ingest(
     return _status(report, given)
 
 
-def _judge_by(store: Store, given: dict[str, Any]) -> None:
-    now = store.settings()
+def _judged_by(context: Context, given: dict[str, Any]) -> Judging | None:
+    """The settings that the store shall keep; None where the options change nothing."""
+    with context.store(create=True) as store:
+        now = store.settings()
     wanted = changed(
         now, keys=given["keys"], definitions=given["definitions"], owed_limit=given["owed_limit"]
     )
-    if wanted != now:
-        store.rebuild(wanted)
+    return wanted if wanted != now else None
 
 
 def _reading(given: dict[str, Any]) -> Reading:
