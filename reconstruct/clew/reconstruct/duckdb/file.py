@@ -394,6 +394,18 @@ class DuckFile:
         with told(self.path, timeout=self.timeout):
             yield
 
+    def _let_go_for_fork(self) -> None:
+        if not self._guard.acquire(blocking=False):
+            return
+        try:
+            if self._attached and not self._depth:
+                with self._told():
+                    self._detach()
+        except StoreError as error:
+            self._late = error
+        finally:
+            self._guard.release()
+
     def _forget(self) -> None:
         """In a forked child: leave the parent's database alone.
 
@@ -420,6 +432,13 @@ def _quoted(path: Path | str) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
+def _before_fork() -> None:
+    # DuckDB lets no file be opened twice in a process, and a child would take what the
+    # parent had open for its own: so what nobody works with is closed first.
+    for file in list(_live):
+        file._let_go_for_fork()  # noqa: SLF001  this module's own
+
+
 def _after_fork_in_child() -> None:
     for file in list(_live):
         file._forget()  # noqa: SLF001  this module's own
@@ -433,5 +452,5 @@ def _at_exit() -> None:
             file.close()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 atexit.register(_at_exit)
