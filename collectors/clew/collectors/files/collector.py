@@ -1,0 +1,137 @@
+"""Files, folders, patterns and standard input as sources."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, BinaryIO
+
+from clew.collectors.errors import SourceUnavailable
+from clew.collectors.files.discover import discover
+from clew.collectors.files.following import Follower, Pace
+from clew.collectors.files.inputs import STDIN, open_input, standard_input
+from clew.collectors.files.readahead import ReadAhead
+from clew.collectors.files.reader import Limits, Reader
+from clew.collectors.files.slabs import Slabs
+from clew.collectors.files.sources import Sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from clew.collectors.files.inputs import Input
+    from clew.collectors.files.sources import Resolved
+    from clew.collectors.formats.plan import Plan
+    from clew.collectors.formats.settings import Settings
+    from clew.collectors.record import Batch
+
+PATIENCE = 0.2
+"""Seconds that a pipe is waited for before looking at the clock."""
+
+
+class FilesCollector:
+    """Reads files, what is in folders, what patterns match, and standard input (``-``)."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        format: str | None = None,
+        settings: Settings | None = None,
+        follow: bool = False,
+        scope: str = "",
+        batch_bytes: int = 128 << 20,
+        batch_rows: int = 1 << 18,
+        line_bytes: int = 16 << 20,
+        document_bytes: int = 128 << 20,
+        pace: Pace | None = None,
+        stdin: BinaryIO | None = None,
+    ) -> None:
+        self._paths = tuple(paths)
+        self._format = format
+        self._settings = settings
+        self._follow = follow
+        self._scope = scope
+        self._pace = pace or Pace()
+        self._limits = Limits(batch_bytes, batch_rows, line_bytes, document_bytes, self._pace.latency)
+        self._stdin = stdin
+        self._slabs = Slabs(batch_bytes + 1)
+        self._stop = threading.Event()
+        self._running: list[ReadAhead[Batch]] = []
+
+    def batches(self, positions: Mapping[str, str]) -> Iterator[Batch]:
+        """Read on from ``positions`` (source name → committed position)."""
+        if self._format is not None:
+            self._plan(())
+        source = self._followed(dict(positions)) if self._follow else self._read(dict(positions))
+        ahead = ReadAhead(source, "clew-files")
+        self._running.append(ahead)
+        try:
+            yield from ahead
+        finally:
+            ahead.close()
+
+    def close(self) -> None:
+        """Release files and threads. Safe to call twice."""
+        self._stop.set()
+        for ahead in self._running:
+            ahead.close()
+        self._running.clear()
+
+    def _read(self, positions: Mapping[str, str]) -> Iterator[Batch]:
+        sources = Sources(positions, self._scope)
+        found = discover(self._paths)
+        problems = found.problems
+        sources.look_at(found.files)
+        for file in found.files:
+            try:
+                opened = self._open(file)
+                try:
+                    resolved = sources.resolve(opened)
+                    if resolved is None:
+                        continue
+                    reader = self._reader(opened, resolved)
+                    for batch in reader.read(final=True):
+                        sources.move(reader.source, reader.position)
+                        yield batch
+                finally:
+                    opened.close()
+            except OSError as error:
+                problems.append(f"{file}: {error.strerror or error}")
+        if problems:
+            raise SourceUnavailable("; ".join(problems))
+
+    def _followed(self, positions: Mapping[str, str]) -> Iterator[Batch]:
+        follower = Follower(
+            sources=Sources(positions, self._scope),
+            find=lambda: discover(self._paths),
+            open_file=self._open,
+            make_reader=self._reader,
+            stop=self._stop,
+            pace=self._pace,
+        )
+        yield from follower.batches()
+
+    def _open(self, path: str) -> Input:
+        if path == STDIN:
+            return standard_input(self._stdin or sys.stdin.buffer, PATIENCE)
+        return open_input(path, PATIENCE)
+
+    def _reader(self, opened: Input, resolved: Resolved, plan: Plan | None = None) -> Reader:
+        return Reader(
+            opened,
+            resolved.stream,
+            resolved.source,
+            resolved.position,
+            known=resolved.known,
+            limits=self._limits,
+            slabs=self._slabs,
+            recognise=self._plan,
+            plan=plan,
+        )
+
+    def _plan(self, sample: Sequence[str]) -> Plan:
+        from clew.collectors.formats import plan, recognise
+
+        if self._format is not None:
+            return plan(self._format, sample, settings=self._settings)
+        return recognise(sample, settings=self._settings)

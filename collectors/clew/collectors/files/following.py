@@ -1,0 +1,224 @@
+"""Files that grow, are rotated, truncated or replaced while they are read."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clew.collectors.errors import SourceUnavailable
+from clew.collectors.files.inputs import STDIN
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator
+
+    from clew.collectors.files.discover import Found
+    from clew.collectors.files.inputs import Input
+    from clew.collectors.files.reader import Reader
+    from clew.collectors.files.sources import Resolved, Sources
+    from clew.collectors.formats.plan import Plan
+    from clew.collectors.record import Batch
+
+Identity = tuple[int, int] | str
+"""Device and inode; the path of what is no file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds."""
+
+    poll: float = 0.2
+    """Between looks at the files."""
+    rescan: float = 1.0
+    """Between looks for new files."""
+    latency: float = 1.0
+    """From a file's growth to its being read, so that lines come in batches."""
+    idle: float = 2.0
+    """Without growth until a line without an end, or a record that may go on, counts as it is."""
+    grace: float = 3.0
+    """Without growth until a file that is no longer found is left."""
+
+
+class Follower:
+    """Reads all there is, then what comes, until ``stop``.
+
+    A file is watched by what it is, not by its name: renamed, it is read to its end while
+    the new file under the old name is read too. One that shrinks, or no longer holds what
+    was read, starts anew.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Sources,
+        find: Callable[[], Found],
+        open_file: Callable[[str], Input],
+        make_reader: Callable[[Input, Resolved, Plan | None], Reader],
+        stop: threading.Event,
+        pace: Pace,
+    ) -> None:
+        self._sources = sources
+        self._find = find
+        self._open = open_file
+        self._make_reader = make_reader
+        self._stop = stop
+        self._pace = pace
+        self._watched: dict[Identity, _Watched] = {}
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches as they come.
+
+        Raises:
+            SourceUnavailable: at the start, nothing can be read.
+        """
+        problems = self._scan()
+        if problems and not self._watched:
+            raise SourceUnavailable("; ".join(problems))
+        scanned = time.monotonic()
+        try:
+            while not self._stop.is_set():
+                if time.monotonic() - scanned > self._pace.rescan:
+                    self._scan()
+                    scanned = time.monotonic()
+                moved = False
+                for identity, watched in list(self._watched.items()):
+                    for batch in self._read(watched):
+                        moved = True
+                        yield batch
+                        if self._stop.is_set():
+                            return
+                    if watched.gone:
+                        self._leave(identity)
+                if not moved:
+                    self._stop.wait(self._pace.poll)
+        finally:
+            for identity in list(self._watched):
+                self._leave(identity)
+
+    def _scan(self) -> list[str]:
+        """Look for files that are new, and for where those known are now."""
+        found = self._find()
+        self._sources.look_at(found.files)
+        here: set[Identity] = set()
+        for path in found.files:
+            try:
+                identity = _identity(path)
+                here.add(identity)
+                if identity in self._watched:
+                    self._watched[identity].opened.path = path
+                else:
+                    self._watched[identity] = _Watched(self._open(path))
+            except OSError as error:
+                found.problems.append(f"{path}: {error.strerror or error}")
+        for identity, watched in self._watched.items():
+            watched.found = identity in here
+        return found.problems
+
+    def _leave(self, identity: Identity) -> None:
+        watched = self._watched.pop(identity)
+        if watched.source:
+            self._sources.release(watched.source)
+        watched.opened.close()
+
+    def _read(self, watched: _Watched) -> Iterator[Batch]:
+        try:
+            if watched.opened.live:
+                yield from self._read_pipe(watched)
+            else:
+                yield from self._read_file(watched)
+        except OSError:
+            # A network file system's hiccup: the next look tells.
+            watched.seen = None
+
+    def _read_pipe(self, watched: _Watched) -> Iterator[Batch]:
+        if watched.reader is None:
+            resolved = self._sources.resolve(watched.opened)
+            if resolved is None:
+                return
+            watched.reader = self._make_reader(watched.opened, resolved, None)
+        yield from watched.reader.read(final=True, following=True)
+        watched.gone = watched.reader.ended and not watched.found
+
+    def _read_file(self, watched: _Watched) -> Iterator[Batch]:
+        now = time.monotonic()
+        seen = watched.opened.state()
+        if seen != watched.seen:
+            since = watched.grown if watched.unread else now
+            watched.unread, watched.grown, watched.waited = True, since, False
+            watched.changed = now
+            first = watched.seen is None
+            watched.seen = seen
+            if not first and now - since < self._pace.latency:
+                return
+        quiet = now - watched.changed
+        closing = not watched.found and quiet > self._pace.grace
+        idle = quiet > self._pace.idle and not watched.waited
+        if watched.unread and (now - watched.grown >= self._pace.latency or watched.source == ""):
+            watched.unread = False
+            yield from self._read_on(watched, final=closing, idle=False)
+        elif idle or closing:
+            watched.waited = True
+            yield from self._read_on(watched, final=closing, idle=idle)
+        watched.gone = closing
+
+    def _read_on(self, watched: _Watched, *, final: bool, idle: bool) -> Iterator[Batch]:
+        """What lies behind the position, in what the file is now."""
+        if watched.opened.packed:
+            watched.reopen(self._open)
+        resolved = self._sources.again(watched.source, watched.opened) if watched.source else None
+        if resolved is None:
+            if watched.source:
+                # Truncated or replaced: a copy of what it was may have been made just now.
+                self._sources.release(watched.source)
+                self._scan()
+                watched.plan = None
+            resolved = self._sources.resolve(watched.opened)
+            if resolved is None:
+                return
+            watched.source = resolved.source
+        reader = self._make_reader(watched.opened, resolved, watched.plan)
+        complete = final or bool(watched.opened.packed)
+        for batch in reader.read(final=complete, following=True, idle=idle):
+            self._sources.move(reader.source, reader.position)
+            watched.plan = reader.plan
+            yield batch
+        watched.plan = reader.plan
+
+
+class _Watched:
+    """One open file."""
+
+    def __init__(self, opened: Input) -> None:
+        self.opened = opened
+        self.found = True
+        """It stands where files are looked for."""
+        self.gone = False
+        self.source = ""
+        self.plan: Plan | None = None
+        self.reader: Reader | None = None
+        self.seen: tuple[int, int] | None = None
+        """Its size and time of change when last looked at."""
+        self.unread = False
+        self.grown = 0.0
+        """When it began to hold something unread."""
+        self.changed = 0.0
+        self.waited = False
+        """What is incomplete at its end was taken as it is."""
+
+    def reopen(self, open_file: Callable[[str], Input]) -> None:
+        """A packed file is told by its ends, which may be others now."""
+        opened = open_file(self.opened.path)
+        self.opened.close()
+        self.opened = opened
+
+
+def _identity(path: str) -> Identity:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        if path == STDIN:
+            return path
+        raise
+    return (status.st_dev, status.st_ino)
