@@ -67,8 +67,8 @@ def ingest(
     tally = _Tally()
     with _stoppable(enabled=signals) as stop:
         try:
-            for batch in _batches(collector, store, stop, tally):
-                tally.add(batch, store.write(batch))
+            for batch, written in store.write_all(_batches(collector, store, stop, tally)):
+                tally.add(batch, written)
                 if progress is not None:
                     progress(tally.bytes, tally.total_bytes, tally.records, time.monotonic() - begun)
             summary = store.summary()

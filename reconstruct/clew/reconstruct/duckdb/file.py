@@ -135,6 +135,17 @@ class DuckFile:
         with self._alone_here(), self._told():
             yield self._workbench()
 
+    @contextmanager
+    def cursor(self) -> Iterator[DuckDBPyConnection]:
+        """A connection of its own to the workbench's tables, for use beside a turn, in any thread.
+
+        It must not touch ``store``. It keeps nobody waiting and waits for nobody.
+        """
+        with self._alone_here():
+            cursor = self._workbench().cursor()
+        with self._told(), cursor:
+            yield cursor
+
     def release(self) -> None:
         """Close the file and let others in. Safe to call at any time."""
         with self._alone_here(), self._told():

@@ -46,8 +46,8 @@ def replay(connection: duckdb.DuckDBPyConnection, table: str, settings: Settings
                 SELECT {COLUMNS}, NULL::VARCHAR AS reject, source_no FROM {table}
                 WHERE scope_no = {scope_no} AND record > {start} AND record <= {start + CHUNK}
             """
-            connection.execute(staging(select, "stage", scope, names).replace("TABLE", "TEMP TABLE", 1))
-            if not connection.execute("SELECT count(*) FROM stage").fetchall()[0][0]:
+            connection.execute(staging(select, "TEMP TABLE decoded", scope, names))
+            if not connection.execute("SELECT count(*) FROM decoded").fetchall()[0][0]:
                 continue
             base = int(
                 connection.execute("SELECT coalesce(max(record), 0) FROM store.records").fetchall()[0][0]
@@ -62,6 +62,7 @@ def replay(connection: duckdb.DuckDBPyConnection, table: str, settings: Settings
                 definitions=settings.definitions,
                 arrival=datetime.now(UTC).replace(tzinfo=None),
             )
+            context.present("decoded")
             absorb(context, source_no="source_no")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,13 +66,31 @@ class DuckStore:
             return querying.positions(connection)
 
     def write(self, batch: Batch) -> Written:
-        from clew.reconstruct.duckdb.writing import decode, put
+        ((_, written),) = self.write_all(iter((batch,)))
+        return written
+
+    def write_all(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Written]]:
+        from clew.reconstruct.duckdb.writing import decode
 
         settings = self._writing_settings()
-        with self._file.workbench() as connection:
-            decode(connection, batch, settings)
+        with ThreadPoolExecutor(1, "clew-write") as writer, self._file.cursor() as cursor:
+            pending: Future[tuple[Batch, Written]] | None = None
+            for number, batch in enumerate(batches):
+                rows = f"memory.main.decoded_{number % 2}"
+                decode(cursor, batch, settings, rows)
+                if pending is not None:
+                    yield pending.result()
+                pending = writer.submit(self._put, batch, settings, rows)
+            if pending is not None:
+                yield pending.result()
+            for number in (0, 1):
+                cursor.execute(f"DROP TABLE IF EXISTS memory.main.decoded_{number}").fetchall()
+
+    def _put(self, batch: Batch, settings: Settings, rows: str) -> tuple[Batch, Written]:
+        from clew.reconstruct.duckdb.writing import put
+
         with self._file.writing() as connection:
-            return put(connection, batch, settings)
+            return batch, put(connection, batch, settings, rows)
 
     def release(self) -> None:
         self._file.release()

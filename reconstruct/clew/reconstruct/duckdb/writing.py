@@ -26,26 +26,22 @@ PASSES: tuple[Callable[[Context], object], ...] = (attribute, fold, judge)
 REJECT_BYTES = 4096
 
 
-def decode(connection: duckdb.DuckDBPyConnection, batch: Batch, settings: Settings) -> None:
-    """Make the temporary table ``stage`` of a batch; needs no turn at the store."""
+def decode(cursor: duckdb.DuckDBPyConnection, batch: Batch, settings: Settings, rows: str) -> None:
+    """Make the table ``rows`` of a batch on the workbench; needs no turn at the store."""
     names = KeyNames.of(settings)
     if batch.raw is None:
-        connection.execute(
-            staging(empty_select(), "stage", batch.scope, names).replace("TABLE", "TEMP TABLE", 1)
-        )
+        cursor.execute(staging(empty_select(), f"TABLE {rows}", batch.scope, names)).fetchall()
         return
-    connection.register("raw", batch.raw)
+    cursor.register("raw", batch.raw)
     try:
-        connection.execute(
-            staging(batch.select, "stage", batch.scope, names).replace("TABLE", "TEMP TABLE", 1)
-        )
+        cursor.execute(staging(batch.select, f"TABLE {rows}", batch.scope, names)).fetchall()
     finally:
-        connection.unregister("raw")
+        cursor.unregister("raw")
 
 
-def put(connection: duckdb.DuckDBPyConnection, batch: Batch, settings: Settings) -> Written:
-    """Store the decoded ``stage`` and the batch's position, within the caller's transaction."""
-    rejects = _put_aside_rejects(connection, batch)
+def put(connection: duckdb.DuckDBPyConnection, batch: Batch, settings: Settings, rows: str) -> Written:
+    """Store the decoded ``rows`` and the batch's position, within the caller's transaction."""
+    rejects = _put_aside_rejects(connection, batch, rows)
     scope_no = _scope_number(connection, batch.scope)
     source_no = _source_number(connection, batch, scope_no)
     base = int(connection.execute("SELECT coalesce(max(record), 0) FROM store.records").fetchall()[0][0])
@@ -59,6 +55,7 @@ def put(connection: duckdb.DuckDBPyConnection, batch: Batch, settings: Settings)
         definitions=settings.definitions,
         arrival=datetime.now(UTC).replace(tzinfo=None),
     )
+    context.present(rows)
     records = context.count("SELECT count(*) FROM stage")
     duplicates = identify(context) if records else 0
     if records > duplicates:
@@ -85,21 +82,18 @@ def absorb(context: Context, source_no: str) -> None:
     _put_flows(context)
 
 
-def _put_aside_rejects(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
+def _put_aside_rejects(connection: duckdb.DuckDBPyConnection, batch: Batch, rows: str) -> int:
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE reject_now AS
         SELECT position, reject AS reason, encode(left(coalesce(body, ''), {REJECT_BYTES})) AS raw
-        FROM stage WHERE reject IS NOT NULL
+        FROM {rows} WHERE reject IS NOT NULL
     """)
     for reject in batch.rejects:
         connection.execute(
             "INSERT INTO reject_now VALUES (?, ?, ?)",
             [reject.position, reject.reason, reject.raw[:REJECT_BYTES]],
         )
-    count = int(connection.execute("SELECT count(*) FROM reject_now").fetchall()[0][0])
-    if count:
-        connection.execute("DELETE FROM stage WHERE reject IS NOT NULL")
-    return count
+    return int(connection.execute("SELECT count(*) FROM reject_now").fetchall()[0][0])
 
 
 def _scope_number(connection: duckdb.DuckDBPyConnection, scope: str) -> int:
@@ -128,7 +122,6 @@ def _source_number(connection: duckdb.DuckDBPyConnection, batch: Batch, scope_no
 
 def _put_records(context: Context, source_no: str) -> None:
     values = {
-        "record": f"{context.base} + 1 + rowid",
         "source_no": source_no,
         "scope_no": str(context.scope_no),
     }

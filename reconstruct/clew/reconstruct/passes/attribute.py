@@ -76,7 +76,7 @@ def _link_tokens(context: Context) -> None:
         CREATE OR REPLACE TEMP TABLE link_ref AS
         SELECT record, xor(hash(coalesce(link ->> '$.trace_id', ''), link ->> '$.span_id'), {span}::UBIGINT) AS token
         FROM (
-            SELECT {context.base} + 1 + rowid AS record, unnest(links::JSON[]) AS link
+            SELECT record, unnest(links::JSON[]) AS link
             FROM stage WHERE links IS NOT NULL
         )
     """)
@@ -86,7 +86,7 @@ def _collect_unanchored(context: Context, *, stored: bool) -> None:
     """``node``: every unanchored record of each component that the batch touches."""
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE node AS
-        SELECT {context.base} + 1 + rowid AS record, NULL::UBIGINT AS flow, time,
+        SELECT record, NULL::UBIGINT AS flow, time,
             event_h, cause_h, place_h, trace_h, span_h, parent_h, hop_h
         FROM stage WHERE evidence <> 1
     """)
@@ -173,7 +173,7 @@ def _collect_anchors(context: Context) -> None:
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE anchor AS
         SELECT * FROM (
-            SELECT {context.base} + 1 + rowid AS record, flow, time,
+            SELECT record, flow, time,
                 event_h, cause_h, place_h, trace_h, span_h, parent_h, hop_h
             FROM stage WHERE evidence = 1
             UNION ALL
@@ -339,9 +339,10 @@ def _write_back(context: Context) -> None:
         FROM label AS l JOIN verdict AS v USING (record)
         WHERE v.flow IS NULL
     """)
-    context.run(f"""
-        UPDATE stage SET flow = v.flow, evidence = v.evidence
-        FROM verdict AS v WHERE v.record = {context.base} + 1 + stage.rowid AND v.evidence > 0
+    context.own_stage()
+    context.run("""
+        UPDATE stage_copy SET flow = v.flow, evidence = v.evidence
+        FROM verdict AS v WHERE v.record = stage_copy.record AND v.evidence > 0
     """)
     context.run(f"""
         INSERT INTO moved

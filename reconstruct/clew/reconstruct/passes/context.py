@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Context:
     """One batch's run of the engine.
 
-    ``connection`` holds the batch as the temporary table ``stage`` (the Record's columns
+    ``connection`` shows the batch as the view ``stage`` (``record``, the Record's columns
     and the engine's) and the store's tables in the schema ``store``. Passes write
     temporary tables only; the store itself changes in one transaction after them.
     """
@@ -28,11 +28,26 @@ class Context:
     scope_no: int
     source_no: int
     base: int
-    """Number of the last stored record: ``stage`` row ``n`` becomes ``base + 1 + n``."""
+    """Number of the last stored record."""
     names: KeyNames
     definitions: tuple[Definition, ...]
     arrival: datetime
     """When the batch arrived (UTC, naive): times a day beyond it are implausible."""
+
+    def present(self, rows: str) -> None:
+        """Make the view ``stage`` over the decoded table ``rows``: numbered, without rejects."""
+        self.run(f"""
+            CREATE OR REPLACE TEMP VIEW stage AS
+            SELECT {self.base} + 1 + rowid AS record, * FROM {rows} WHERE reject IS NULL
+        """)
+        self.run("CREATE OR REPLACE TEMP TABLE stage_copy AS SELECT 0 AS none")
+
+    def own_stage(self) -> None:
+        """Put a table, ``stage_copy``, under ``stage``: few batches need a change, and a copy costs."""
+        columns = self.run("SELECT column_name FROM duckdb_columns() WHERE table_name = 'stage_copy'")
+        if columns == [("none",)]:
+            self.run("CREATE OR REPLACE TEMP TABLE stage_copy AS FROM stage")
+            self.run("CREATE OR REPLACE TEMP VIEW stage AS FROM stage_copy")
 
     def run(
         self, sql: str, parameters: dict[str, object] | list[object] | None = None

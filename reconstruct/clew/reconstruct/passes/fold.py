@@ -92,7 +92,7 @@ def _members(context: Context) -> None:
             ) AS s USING (record)
             UNION ALL
             SELECT s.flow, s.record, {MEMBER_COLUMNS.replace("evidence", "s.evidence")}
-            FROM stage AS r JOIN shared_now AS s ON s.record = {context.base} + 1 + r.rowid
+            FROM stage AS r JOIN shared_now AS s ON s.record = r.record
         """
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE member AS
@@ -104,7 +104,7 @@ def _members(context: Context) -> None:
             coalesce(operation IN {SENDS} AND kind <> 'dead_letter', false) AS sends,
             coalesce(operation IN {HANDLES} AND kind <> 'dead_letter', false) AS handles
         FROM (
-            SELECT flow, {context.base} + 1 + rowid AS record, {MEMBER_COLUMNS} FROM stage WHERE flow IS NOT NULL
+            SELECT flow, record, {MEMBER_COLUMNS} FROM stage WHERE flow IS NOT NULL
             {span}
             {shares}
         )

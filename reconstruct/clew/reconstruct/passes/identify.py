@@ -15,7 +15,7 @@ CONTENT = ", ".join(f'd."{name}"' for name in RECORD_COLUMNS if name not in {"po
 
 
 def staging(select: str, table: str, scope: str, names: KeyNames) -> str:
-    """SQL that decodes a batch into ``table`` with every hash of identity beside it.
+    """SQL that decodes a batch into ``table`` (``TABLE x`` or ``TEMP TABLE x``), each ID hashed beside it.
 
     ``content`` is the identity for de-duplication: the source's own where it has one
     (broker coordinates), else the whole content. ``flow`` is the anchor's, so far.
@@ -23,7 +23,7 @@ def staging(select: str, table: str, scope: str, names: KeyNames) -> str:
     event, span = salt("event", scope), salt("span", scope)
     anchor = _anchor(names)
     return f"""
-        CREATE OR REPLACE TABLE {table} AS
+        CREATE OR REPLACE {table} AS
         SELECT d.*,
             CASE WHEN identity IS NULL THEN xor(hash({CONTENT}), {salt("content", scope)}::UBIGINT)
                  ELSE xor(hash(identity), {salt("identity", scope)}::UBIGINT) END AS content,
@@ -101,12 +101,12 @@ def identify(context: Context) -> int:
                 SELECT content, copies FROM store.seen WHERE source_no = {context.source_no}
             )
         SELECT
-            s.rowid AS stage_row, s.content,
+            s.record, s.content,
             s.kind IN ('span', 'history') OR s.identity IS NOT NULL AS is_set,
             coalesce(had.all_sources, 0) AS stored_copies,
             coalesce(before.copies, had.own, 0)
-                + row_number() OVER (PARTITION BY s.content ORDER BY s.position, s.rowid) AS copy,
-            row_number() OVER (PARTITION BY s.content ORDER BY s.position, s.rowid) AS copy_here
+                + row_number() OVER (PARTITION BY s.content ORDER BY s.position, s.record) AS copy,
+            row_number() OVER (PARTITION BY s.content ORDER BY s.position, s.record) AS copy_here
         FROM stage AS s
         SEMI JOIN repeated USING (content)
         LEFT JOIN had USING (content)
@@ -116,9 +116,10 @@ def identify(context: Context) -> int:
         INSERT INTO seen_now
         SELECT content, max(copy) FROM copies WHERE NOT is_set GROUP BY content
     """)
+    context.own_stage()
     context.run("""
-        DELETE FROM stage WHERE rowid IN (
-            SELECT stage_row FROM copies
+        DELETE FROM stage_copy WHERE record IN (
+            SELECT record FROM copies
             WHERE CASE WHEN is_set THEN stored_copies > 0 OR copy_here > 1 ELSE copy <= stored_copies END
         )
     """)

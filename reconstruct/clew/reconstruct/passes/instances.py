@@ -100,7 +100,8 @@ def split_runs(context: Context) -> None:
         WHERE m.record <= {context.base} AND m.flow <> a.before
           AND m.record NOT IN (SELECT record FROM moved) AND m.record NOT IN (SELECT record FROM shared_now)
     """)
-    context.run(f"""
-        UPDATE stage SET flow = m.flow FROM member AS m
-        WHERE m.record = {context.base} + 1 + stage.rowid AND stage.flow IS NOT NULL AND m.flow <> stage.flow
+    context.own_stage()
+    context.run("""
+        UPDATE stage_copy SET flow = m.flow FROM member AS m
+        WHERE m.record = stage_copy.record AND stage_copy.flow IS NOT NULL AND m.flow <> stage_copy.flow
     """)
