@@ -1,0 +1,132 @@
+"""The documentation says what the code says: commands, options, exit statuses, variables, JSON fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from clew.cli.exits import Exit
+from clew.cli.main import COMMANDS, clew
+from clew.reconstruct.model import Flow, KeyReport, SourceStatus, Step, StoredReject, Summary
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
+HELP_WIDTH = 96
+BLOCK = re.compile(r"<!-- help: ([a-z ]+) -->\n(.*?)<!-- end -->", re.DOTALL)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command and sub-command by the words that call it."""
+    top = click.Context(clew, info_name="clew")
+    for entry in COMMANDS:
+        command = clew.get_command(top, entry.name)
+        assert command is not None
+        yield entry.name, command
+        if isinstance(command, click.Group):
+            for name, sub in command.commands.items():
+                yield f"{entry.name} {name}", sub
+
+
+def help_of(words: str, command: click.Command) -> str:
+    with click.Context(clew, info_name="clew") as context:
+        for word in words.split():
+            context = click.Context(command, info_name=word, parent=context)  # noqa: PLW2901
+        formatter = click.HelpFormatter(width=HELP_WIDTH)
+        command.format_help(context, formatter)
+        return formatter.getvalue().rstrip("\n")
+
+
+def test_the_help_of_every_command_stands_in_the_page_as_it_is_now() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    helps = {words: f"\n```text\n{help_of(words, command)}\n```\n\n" for words, command in commands()}
+
+    def current(match: re.Match[str]) -> str:
+        return f"<!-- help: {match[1]} -->\n{helps[match[1]]}<!-- end -->"
+
+    wanted = BLOCK.sub(current, page)
+    if os.environ.get("CLEW_UPDATE_GOLDEN"):
+        PAGE.write_text(wanted, encoding="utf-8")
+        page = wanted
+    assert sorted(match[1] for match in BLOCK.finditer(page)) == sorted(helps)
+    assert page == wanted, "run CLEW_UPDATE_GOLDEN=1 pytest tests/test_docs.py"
+
+
+def test_the_table_of_commands_and_the_commands_agree() -> None:
+    assert {
+        entry.name: command.name for entry in COMMANDS for words, command in commands() if words == entry.name
+    } == {entry.name: entry.name for entry in COMMANDS}
+    page = PAGE.read_text(encoding="utf-8")
+    assert [entry.name for entry in COMMANDS if f"\n## clew {entry.name}\n" not in page] == []
+
+
+@pytest.mark.parametrize("status", list(Exit))
+def test_every_exit_status_is_documented(status: Exit) -> None:
+    assert f"\n| {status.value} | " in PAGE.read_text(encoding="utf-8")
+
+
+def test_every_option_names_its_variable_in_its_help_and_the_page_has_it() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    lacking = []
+    for words, command in commands():
+        for parameter in command.params:
+            if not isinstance(parameter, click.Option):
+                continue
+            variable = parameter.envvar
+            named = isinstance(variable, str) and variable.startswith("CLEW_") and parameter.show_envvar
+            if not (named and parameter.help and str(variable) in page):
+                lacking.append(f"clew {words} {parameter.opts[0]}")
+    assert lacking == []
+
+
+def test_variables_that_several_commands_share_stand_in_the_table() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    shared: dict[str, set[str]] = {}
+    for words, command in commands():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                shared.setdefault(str(parameter.envvar), set()).add(words.split()[0])
+    lacking = [
+        name
+        for name, users in shared.items()
+        if len(users - {"stuck", "failed", "dead"}) > 1
+        and f"| `{name}` |" not in page
+        and "INGEST" not in name
+    ]
+    assert lacking == []
+
+
+def test_every_environment_variable_that_the_code_reads_is_documented() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    root = PAGE.parents[1]
+    read = re.compile(r"""environ(?:\.get\(|\[)["'](\w+)["']""")
+    found = {
+        name
+        for path in root.glob("cli/clew/**/*.py")
+        for name in read.findall(path.read_text(encoding="utf-8"))
+    }
+    assert sorted(name for name in found if f"`{name}`" not in page and not name.startswith("_")) == []
+
+
+@pytest.mark.parametrize(
+    ("heading", "model", "renamed"),
+    [
+        ("clew flows", Flow, {}),
+        ("clew show", Step, {}),
+        ("clew sources", SourceStatus, {}),
+        ("clew sources", StoredReject, {}),
+        ("clew keys", KeyReport, {"key_class": "class"}),
+        ("clew rebuild", Summary, {}),
+    ],
+)
+def test_every_field_of_the_json_is_documented_with_its_command(
+    heading: str, model: type, renamed: dict[str, str]
+) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    names = [renamed.get(one.name, one.name) for one in dataclasses.fields(model)]
+    assert [name for name in names if f"`{name}`" not in section] == []
