@@ -28,6 +28,8 @@ SPEC_VERSION: Final = "1.0"
 JSON_TYPE: Final = "application/json"
 STRUCTURED_TYPE: Final = "application/cloudevents+json"
 
+_BATCH_TYPE: Final = "application/cloudevents-batch"
+_CONTENT_TYPE: Final = frozenset({"content-type", "content_type"})
 _PREFIXES: Final[Mapping[Binding, str]] = {"kafka": "ce_", "http": "ce-", "amqp": "cloudEvents:"}
 # AMQP's binding allows an underscore where a client's property names cannot hold a colon.
 _READ_PREFIXES: Final = ("ce_", "ce-", "cloudevents:", "cloudevents_")
@@ -202,6 +204,19 @@ class Event:
         return [cls.from_structured(item) for item in value]
 
     @classmethod
+    def from_message(cls, headers: Headers, body: bytes | None) -> Event:
+        """Read an event from a message in structured or binary mode, as its content type says."""
+        pairs = list(header_pairs(headers))
+        for name, raw in pairs:
+            if name.lower() in _CONTENT_TYPE:
+                content_type = _header_text("datacontenttype", raw).strip().lower()
+                if content_type.startswith(_BATCH_TYPE):
+                    raise EnvelopeError("a batch holds several events: use batch_from_json")
+                if content_type.startswith("application/cloudevents"):
+                    return cls.from_json(body or b"")
+        return cls.from_binary(pairs, body)
+
+    @classmethod
     def from_binary(cls, headers: Headers, body: bytes | None) -> Event:
         """Read an event from a message's headers and body (binary mode).
 
@@ -213,7 +228,7 @@ class Event:
         content_type: str | None = None
         for name, raw in header_pairs(headers):
             lower = name.lower()
-            if lower in {"content-type", "content_type"}:
+            if lower in _CONTENT_TYPE:
                 content_type = _header_text("datacontenttype", raw)
             for prefix in _READ_PREFIXES:
                 if lower.startswith(prefix):

@@ -119,7 +119,8 @@ def _read(headers: Headers) -> dict[str, str]:
     for name, raw in header_pairs(headers):
         if raw is None:
             continue
-        text = raw if isinstance(raw, str) else raw.decode(errors="replace")
+        # A str may hold lone surrogates, which the propagators cannot encode.
+        text = (raw.encode(errors="replace") if isinstance(raw, str) else raw).decode(errors="replace")
         lower = name.lower()
         found[lower] = f"{found[lower]},{text}" if lower in _LISTS and lower in found else text
     return found
