@@ -16,8 +16,7 @@ HANDLES = "('process', 'receive', 'settle')"
 EARLIEST = "TIMESTAMP '2000-01-01'"
 """Times before it are not plausible, nor are those a day beyond the arrival."""
 
-MEMBER_COLUMNS = """kind, time, end_time, service, name, operation, event_id, correlation_id, trace_id,
-            destination, consumer_group, severity, status, outcome, error_type, keys,
+MEMBER_COLUMNS = """kind, time, end_time, service, name, operation, destination, consumer_group, severity, status, outcome, error_type, keys,
             event_h, cause_h, place_h, trace_h, span_h, parent_h, evidence"""
 
 

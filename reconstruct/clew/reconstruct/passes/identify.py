@@ -21,7 +21,7 @@ def staging(select: str, table: str, scope: str, names: KeyNames) -> str:
     (broker coordinates), else the whole content. ``flow`` is the anchor's, so far.
     """
     event, span = salt("event", scope), salt("span", scope)
-    anchor = _anchor(names)
+    anchor = anchor_of(names)
     return f"""
         CREATE OR REPLACE {table} AS
         SELECT d.*,
@@ -44,7 +44,8 @@ def staging(select: str, table: str, scope: str, names: KeyNames) -> str:
     """
 
 
-def _anchor(names: KeyNames) -> str:
+def anchor_of(names: KeyNames) -> str:
+    """SQL over a Record for the value that anchors it; NULL where none does."""
     if not names.demoted and not names.promoted:
         return "correlation_id"
     others = [f"json_extract_string(keys, {quoted(json_path(name))})" for name in names.instance]

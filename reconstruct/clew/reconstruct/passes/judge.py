@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from clew.reconstruct.duckdb.schema import EVIDENCE, OUTCOMES, WAITS
 from clew.reconstruct.keys import quoted
+from clew.reconstruct.passes.identify import anchor_of
 
 if TYPE_CHECKING:
     from clew.reconstruct.passes.context import Context
@@ -297,6 +298,7 @@ def _wait_for_steps(context: Context) -> None:
 
 
 def _flows(context: Context) -> None:
+    anchor = anchor_of(context.names)
     evidence = ", ".join(
         f"count(*) FILTER (evidence = {number})::INTEGER" for number in range(1, len(EVIDENCE) + 1)
     )
@@ -312,12 +314,23 @@ def _flows(context: Context) -> None:
                     count(*) FILTER (kind = 'dead_letter')::INTEGER AS dead_letters,
                     count(DISTINCT span_h) FILTER (kind = 'span' AND parent_h IS NULL)::INTEGER AS roots,
                     coalesce(
-                        min(correlation_id) FILTER (evidence = 1),
-                        min(trace_id) FILTER (trace_h = flow),
-                        min(event_id) FILTER (event_h = flow)
-                    ) AS flow_id,
+                        min(record) FILTER (evidence = 1),
+                        min(record) FILTER (trace_h = flow),
+                        min(record) FILTER (event_h = flow)
+                    ) AS named_by,
                     [{evidence}] AS evidence
                 FROM member GROUP BY flow
+            ),
+            named AS (
+                SELECT b.flow, CASE WHEN r.evidence = 1 THEN r.anchor
+                    WHEN r.trace_h = b.flow THEN r.trace_id ELSE r.event_id END AS flow_id
+                FROM basic AS b JOIN (
+                    SELECT record, evidence, trace_h, trace_id, event_id, {anchor} AS anchor FROM stage
+                    UNION ALL
+                    SELECT record, evidence, trace_h, trace_id, event_id, {anchor}
+                    FROM store.records SEMI JOIN (SELECT named_by AS record FROM basic) USING (record)
+                    WHERE record >= (SELECT min(named_by) FROM basic)
+                ) AS r ON r.record = b.named_by
             ),
             first_root AS (
                 SELECT flow, min(ROW(moment, name)) AS first FROM member
@@ -349,13 +362,16 @@ def _flows(context: Context) -> None:
                 SELECT * FROM (VALUES {limits}) AS l(type, limit_us) WHERE type IS NOT NULL
             )
         SELECT
-            b.flow, b.flow_id || CASE WHEN run.number > 1 THEN '#' || run.number ELSE '' END AS flow_id, {context.scope_no} AS scope_no,
+            b.flow,
+            name.flow_id || CASE WHEN run.number > 1 THEN '#' || run.number ELSE '' END AS flow_id,
+            {context.scope_no} AS scope_no,
             coalesce(d.type, r.first[2], n.first[2]) AS type,
             b.started, b.last, e.moment AS ended, l.limit_us::BIGINT AS overall_limit_us, d.type IS NOT NULL AS defined,
             coalesce(e.outcome, 0)::UTINYINT AS outcome, b.roots, b.records,
             coalesce(v.events, 0) AS events, b.errors, b.dead_letters, coalesce(dead.dead_open, 0) AS dead_open,
             coalesce(o.missing_parents, 0) AS missing_parents, coalesce(s.services, []) AS services, b.evidence
         FROM basic AS b
+        LEFT JOIN named AS name USING (flow)
         LEFT JOIN run_now AS run USING (flow)
         LEFT JOIN defined_flow AS d USING (flow)
         LEFT JOIN ending AS e USING (flow)
