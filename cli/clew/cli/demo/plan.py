@@ -120,12 +120,15 @@ def plan_flows(flows: int, faults: float, chance: Random) -> list[PlannedFlow]:
     """Plan ``flows`` flows, the share ``faults`` of them with one fault each, by start time.
 
     The kinds of fault take turns, so that each is there as soon as there are as many
-    faulty flows as kinds.
+    faulty flows as kinds; so do the handlers that a kind strikes.
     """
     faulty = round(flows * faults)
     kinds = list(FAULTS)
     chance.shuffle(kinds)
-    planned = [_faulty(kinds[number % len(kinds)], chance) for number in range(faulty)]
+    first = chance.randrange(faulty + 1)
+    planned = [
+        _faulty(kinds[number % len(kinds)], first + number // len(kinds), chance) for number in range(faulty)
+    ]
     names, weights = list(_WEIGHTS), list(_WEIGHTS.values())
     planned += [
         PlannedFlow(_start(_LAST_START_S, chance), workflow, "ok", None)
@@ -135,9 +138,9 @@ def plan_flows(flows: int, faults: float, chance: Random) -> list[PlannedFlow]:
     return planned
 
 
-def _faulty(name: str, chance: Random) -> PlannedFlow:
+def _faulty(name: str, turn: int, chance: Random) -> PlannedFlow:
     kind = FAULTS[name]
-    target = chance.choice(kind.targets)
+    target = kind.targets[turn % len(kind.targets)]
     start_ns = _start(_LAST_HARM_S if kind.harm else _LAST_START_S, chance)
     return PlannedFlow(start_ns, target.workflow, kind.scenario, Fault(name, target.service, target.event))
 
