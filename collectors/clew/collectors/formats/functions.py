@@ -23,12 +23,32 @@ _ATOM = rf'(?:{STRING}|[^"{{}}\[\]])'
 _DEPTH = 4
 """Lists and maps within each other up to this depth are made plain; deeper ones stay as OTLP writes them."""
 
-_CALL = re.compile(r"\b(otlp_attributes_quickly|otlp_attributes|otlp_plain|tag_object)\(([\w.\"]+)\)")
+_CALL = re.compile(r"\b(otlp_attributes_quickly|otlp_attributes|otlp_plain|tag_object)\(")
 
 
 def expand(sql: str) -> str:
-    """SQL with every call of these functions replaced by what it stands for."""
-    return _CALL.sub(lambda call: _FUNCTIONS[call[1]](call[2]), sql)
+    """SQL with every call of these functions replaced by what it stands for.
+
+    An argument may be any expression; it is evaluated more than once, so a column is best.
+    """
+    expanded = []
+    done = 0
+    for call in _CALL.finditer(sql):
+        if call.start() >= done:
+            end = _closing(sql, call.end())
+            expanded += [sql[done : call.start()], _FUNCTIONS[call[1]](f"({expand(sql[call.end() : end])})")]
+            done = end + 1
+    return "".join([*expanded, sql[done:]])
+
+
+def _closing(sql: str, at: int) -> int:
+    """Where the parenthesis that is open at ``at`` closes; quoted ones do not count."""
+    depth = 1
+    for token in re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|[()]").finditer(sql, at):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0:
+            return token.start()
+    return len(sql)
 
 
 def otlp_attributes_quickly(column: str) -> str:
