@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clew.reconstruct.definitions import Definition
+if TYPE_CHECKING:
+    from clew.reconstruct.definitions import Definition
 
 
 class Status(StrEnum):

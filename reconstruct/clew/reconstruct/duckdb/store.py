@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from clew.reconstruct import definitions
 from clew.reconstruct.duckdb import detail, querying
 from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
 from clew.reconstruct.duckdb.schema import create
@@ -70,6 +68,8 @@ class DuckStore:
         return written
 
     def write_all(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Written]]:
+        from concurrent.futures import Future, ThreadPoolExecutor
+
         from clew.reconstruct.duckdb.writing import decode
 
         settings = self._writing_settings()
@@ -188,8 +188,6 @@ class DuckStore:
         self, as_of: datetime | None
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, datetime | None, Settings]]:
         """A connection whose ``store`` holds what was known at ``as_of``, and that time (naive UTC)."""
-        from clew.reconstruct.duckdb import rebuilding
-
         wanted = as_of.astimezone(UTC).replace(tzinfo=None) if as_of is not None and as_of.tzinfo else as_of
         with self._file.reading() as connection:
             settings = self._read_settings(connection)
@@ -197,6 +195,8 @@ class DuckStore:
             if wanted is None or newest is None or wanted >= newest:
                 yield connection, wanted or newest, settings
                 return
+            from clew.reconstruct.duckdb import rebuilding
+
             rebuilding.remember(connection, wanted)
         with self._file.workbench() as connection:
             rebuilding.relive(connection, settings)
@@ -207,6 +207,8 @@ class DuckStore:
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    from clew.reconstruct import definitions
+
     connection.execute("DELETE FROM store.settings")
     connection.execute(
         "INSERT INTO store.settings VALUES ('key_classes', ?), ('definitions', ?), ('limit_us', ?)",
@@ -222,6 +224,8 @@ def _kept(connection: duckdb.DuckDBPyConnection) -> Settings:
     stored = dict(connection.execute("SELECT name, value FROM store.settings").fetchall())
     if not stored:
         return Settings()
+    from clew.reconstruct import definitions
+
     return Settings(
         key_classes={name: KeyClass(kind) for name, kind in json.loads(stored["key_classes"]).items()},
         definitions=definitions.from_json(stored["definitions"]),
