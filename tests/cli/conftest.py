@@ -86,6 +86,12 @@ def detail() -> Callable[[str], tuple[FlowDetail, datetime | None]]:
     return load
 
 
+@pytest.fixture
+def flow_of() -> Callable[[dict[str, Any]], Flow]:
+    """Makes a flow of what a fixture tells."""
+    return _flow
+
+
 @functools.cache
 def read_detail(path: Path) -> tuple[FlowDetail, datetime | None]:
     """The flow that a fixture describes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clew.cli.flow_notes import owed_phrase
 from clew.cli.table import Column, table
 from clew.cli.units import count, duration, microseconds, moment, moments
 
@@ -16,17 +15,17 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("STATUS", 1, 15),
-    Column("FLOW", 2, 18, most=64),
-    Column("TYPE", 4, 10, most=28),
-    Column("WHY", 3, 20, most=72),
+    Column("FLOW", 2, 18, good=36, most=64),
+    Column("TYPE", 4, 10, good=16, most=32),
+    Column("WHY", 3, 20, good=44, most=72),
     Column("STARTED", 6, 8),
     Column("LAST", 5, 8),
     Column("TOOK", 7, 6, right=True),
     Column("EVENTS", 9, 6, right=True),
     Column("RECORDS", 12, 7, right=True),
     Column("ERRORS", 8, 6, right=True),
-    Column("SERVICES", 11, 16, most=60),
-    Column("KEYS", 10, 16, most=48),
+    Column("SERVICES", 11, 16, good=24, most=60),
+    Column("KEYS", 10, 16, good=24, most=48),
     Column("SCOPE", 13, 6, most=20),
 )
 
@@ -63,12 +62,13 @@ def _row(flow: Flow, started: str, last: str, look: Look) -> list[Line]:
 
 
 def why(flow: Flow) -> str:
-    """Cause, and what is owed or went wrong."""
-    owed = owed_phrase(flow)
-    parts = [part for part in (flow.cause, f"waits for {owed}" if owed else None) if part]
-    if flow.late:
-        parts.append("late")
-    return ": ".join(parts)
+    """The cause, and the named thing that is owed."""
+    owed = ""
+    if flow.owed is not None:
+        by = f" by {flow.owed.service}" if flow.owed.service else ""
+        owed = f"{'end of ' if flow.owed.kind == 'end' else ''}{flow.owed.name}{by}"
+    said = ": ".join(part for part in (flow.cause, owed) if part)
+    return ", ".join(part for part in (said, "late" if flow.late else "") if part)
 
 
 def matched(summary: Summary, listed: int, look: Look, *, more: bool) -> Iterator[Line]:

@@ -50,7 +50,7 @@ def read(path: str | None) -> dict[str, Any]:
         text = lines[line - 1] if 0 < line <= len(lines) else ""
         what = str(error).split(" (at ")[0]
         raise UsageMistake(
-            f"the settings are not TOML: {what}", file=file, line=line, column=column, text=text[column - 1 :]
+            f"the settings are not TOML: {what}", file=file, line=line, column=column, text=text
         ) from error
 
 

@@ -10,14 +10,19 @@ if TYPE_CHECKING:
     from clew.cli.look import Line, Look
 
 GAP = 2
+ESSENTIAL = 4
+"""Columns up to this rank share what is there; the others come when those have enough."""
 
 
 class Column(NamedTuple):
-    """One column. ``rank`` 1 is the last to leave; ``least`` is what it needs to be worth a place."""
+    """One column. ``rank`` 1 is the last to leave."""
 
     title: str
     rank: int
     least: int
+    """What it needs to be worth a place."""
+    good: int = 0
+    """What it has before columns of a higher rank get a place; ``least`` unless more."""
     most: int = 1000
     right: bool = False
 
@@ -43,17 +48,24 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Line]], look: Look)
 
 def _widths(columns: Sequence[Column], filled: list[int], natural: list[int], width: int) -> dict[int, int]:
     kept: dict[int, int] = {}
-    left = width + GAP
-    for at in sorted(filled, key=lambda at: columns[at].rank):
-        least = min(columns[at].least, natural[at])
-        if kept and left < least + GAP:
+    by_rank = sorted(filled, key=lambda at: columns[at].rank)
+    least, good = -GAP, -GAP
+    for at in by_rank:
+        column = columns[at]
+        needed = min(column.least, natural[at]) + GAP
+        if kept and (least if column.rank <= ESSENTIAL else good) + needed > width:
             continue
-        kept[at] = least
-        left -= least + GAP
-    for at in sorted(kept, key=lambda at: columns[at].rank):
-        more = min(natural[at] - kept[at], max(left, 0))
-        kept[at] += more
-        left -= more
+        kept[at] = needed - GAP
+        least += needed
+        good += min(max(column.good, column.least), natural[at]) + GAP
+    left = width - least
+    for wanted in ("good", "most"):
+        for at, given in kept.items():
+            column = columns[at]
+            aim = natural[at] if wanted == "most" else min(natural[at], max(column.good, column.least))
+            more = max(min(aim - given, left), 0)
+            kept[at] = given + more
+            left -= more
     return {at: min(kept[at], width) for at in sorted(kept)}
 
 

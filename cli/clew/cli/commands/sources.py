@@ -89,7 +89,7 @@ def _sources(found: list[SourceStatus], look: Look) -> Iterator[Line]:
     first, last = moments([one.first for one in found]), moments([one.last for one in found])
     marks = moments([one.watermark for one in found])
     columns = (
-        Column("SOURCE", 1, 20),
+        Column("SOURCE", 1, 20, good=40),
         Column("FORMAT", 3, 8, most=24),
         Column("RECORDS", 2, 7, right=True),
         Column("DUPLICATES", 7, 10, right=True),
