@@ -231,7 +231,7 @@ def find(connection: duckdb.DuckDBPyConnection, text: str, scope: str | None, li
         take(f"SELECT xor(hash(?), {salt('flow', name)}::UBIGINT) AS flow", "'flow'", [text])
     if not found:
         take("SELECT flow FROM store.flows WHERE flow_id = ?", "'flow'", [text])
-    for name in wanted.values():
+    for name in () if found else wanted.values():
         take(
             f"""
             WITH seen AS (
@@ -247,11 +247,12 @@ def find(connection: duckdb.DuckDBPyConnection, text: str, scope: str | None, li
             "CASE WHEN is_event THEN 'event' ELSE 'trace' END",
             {"text": text},  # type: ignore[arg-type]
         )
-    take(
-        "SELECT flow, name FROM store.flow_keys WHERE value_h = hash(?) AND value = ?",
-        "hit.name",
-        [text, text],
-    )
+    if not found:
+        take(
+            "SELECT flow, name FROM store.flow_keys WHERE value_h = hash(?) AND value = ?",
+            "hit.name",
+            [text, text],
+        )
     if not found:
         take("SELECT flow FROM store.records WHERE span_id = ? OR span_id = lower(?)", "'span'", [text, text])
     if not found and len(text) >= 3:
