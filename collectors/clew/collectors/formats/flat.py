@@ -62,7 +62,7 @@ def compile_flat(format: Format, settings: Settings, source: str = RAW) -> str:
         [f"{value} AS {name}" for name, value in compiled.values.items()],
         [f"{ids.instance('ids')} AS instance", f"CASE WHEN found IS NOT NULL THEN {shared} END AS shared"],
         [f"coalesce({', '.join(f'instance[{at}]' for at in range(1, len(ids.names) + 1))}) AS correlation"],
-        ["list_position(instance, correlation) AS correlation_at"],
+        ["CASE WHEN correlation IS NOT NULL THEN list_position(instance, correlation) END AS correlation_at"],
     ):
         if items:
             layer = f"SELECT *, {', '.join(items)} FROM ({layer})"

@@ -99,20 +99,20 @@ def otlp_attributes(column: str) -> str:
     """
     entries = f"""TRY(from_json({column}, '[{{"key":"JSON","value":"JSON"}}]'))"""
     value = (
-        "CASE WHEN entry.value IS NULL OR entry.value = '{}' THEN 'null'"
-        """ WHEN regexp_matches(entry.value, '^.(?:"arrayValue"|"kvlistValue")') THEN """
-        f"{otlp_plain('entry.value')}"
-        " ELSE substr(entry.value, strpos(entry.value, ':') + 1,"
-        " length(entry.value) - strpos(entry.value, ':') - 1) END"
+        "CASE WHEN kv_entry.value IS NULL OR kv_entry.value = '{}' THEN 'null'"
+        """ WHEN regexp_matches(kv_entry.value, '^.(?:"arrayValue"|"kvlistValue")') THEN """
+        f"{otlp_plain('kv_entry.value')}"
+        " ELSE substr(kv_entry.value, strpos(kv_entry.value, ':') + 1,"
+        " length(kv_entry.value) - strpos(kv_entry.value, ':') - 1) END"
     )
-    listed = f"list_transform({entries}, lambda entry: concat(entry.key, ':', {value}))"
+    listed = f"list_transform({entries}, lambda kv_entry: concat(kv_entry.key, ':', {value}))"
     return f"concat('{{', array_to_string({listed}, ','), '}}')"
 
 
 def tag_object(column: str) -> str:
     """``[{"key":"a","type":"int64","value":1}]`` as ``{"a":1}``: Jaeger's tags."""
     entries = f"""from_json({column}, '[{{"key":"JSON","value":"JSON"}}]')"""
-    listed = f"list_transform({entries}, lambda tag: concat(tag.key, ':', coalesce(tag.value, 'null')))"
+    listed = f"list_transform({entries}, lambda kv_entry: concat(kv_entry.key, ':', coalesce(kv_entry.value, 'null')))"
     return f"concat('{{', array_to_string({listed}, ','), '}}')"
 
 
