@@ -121,7 +121,7 @@ class StoreConformance:
         store.write(batch(ORDERS, position="1"))
         broken = batch([log(30, name="Late", correlation_id="order-4")], position="2", first=False)
         with pytest.raises(StoreError) as error:
-            store.write(replace(broken, select=broken.select.replace('"body"', "error('spoilt')")))
+            store.write(replace(broken, select=broken.select.replace('"body"', "error('spoilt') AS body")))
         assert "spoilt" in str(error.value)
         assert error.value.help
         with as_able(store, Capability.TRANSACTIONS):
@@ -478,12 +478,12 @@ class StoreConformance:
 
     def test_settings_are_kept_and_applied_to_what_is_stored(self, store: Store, open_store: Open) -> None:
         tenant = [
-            log(number, name="A", correlation_id="acme", correlation_key="tenant", trace_id=f"t{number}")
+            log(number, name="A", correlation_id="acme", correlation_key="workflow_id", trace_id=f"t{number}")
             for number in range(3)
         ]
         store.write(batch(tenant))
         assert ids(store) == ["acme"]
-        chosen = Settings(key_classes={"tenant": KeyClass.GROUP}, limit_us=7_000_000)
+        chosen = Settings(key_classes={"workflow_id": KeyClass.GROUP}, limit_us=7_000_000)
         with as_able(store, Capability.REBUILD):
             assert store.rebuild(chosen).flows == 3
             store.release()

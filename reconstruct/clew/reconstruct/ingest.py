@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -66,13 +66,15 @@ def ingest(
     begun = time.monotonic()
     tally = _Tally()
     with _stoppable(enabled=signals) as stop:
+        batches = _batches(collector, store, stop, tally)
         try:
-            for batch, written in store.write_all(_batches(collector, store, stop, tally)):
+            for batch, written in store.write_all(batches):
                 tally.add(batch, written)
                 if progress is not None:
                     progress(tally.bytes, tally.total_bytes, tally.records, time.monotonic() - begun)
             summary = store.summary()
         finally:
+            batches.close()
             store.release()
     return IngestReport(
         records=tally.records,
@@ -129,7 +131,7 @@ def _sum(one: Written, other: Written) -> Written:
     )
 
 
-def _batches(collector: Collector, store: Store, stop: _Stop, tally: _Tally) -> Iterator[Batch]:
+def _batches(collector: Collector, store: Store, stop: _Stop, tally: _Tally) -> Generator[Batch]:
     """The collector's batches until its end, a signal, or a source that cannot be read."""
     batches = iter(collector.batches(store.positions()))
     try:
