@@ -10,6 +10,7 @@ from clew.collectors.errors import SourceUnavailable
 from clew.collectors.files.discover import discover
 from clew.collectors.files.following import Follower, Pace
 from clew.collectors.files.inputs import STDIN, open_input, standard_input
+from clew.collectors.files.position import shown
 from clew.collectors.files.readahead import ReadAhead
 from clew.collectors.files.reader import Limits, Reader
 from clew.collectors.files.slabs import Slabs
@@ -96,7 +97,7 @@ class FilesCollector:
                 finally:
                     opened.close()
             except OSError as error:
-                problems.append(f"{file}: {error.strerror or error}")
+                problems.append(f"{shown(file)}: {error.strerror or error}")
         if problems:
             raise SourceUnavailable("; ".join(problems))
 

@@ -4,7 +4,7 @@ Names stay as they are written, because sources are called by them: ``os.path`` 
 ``Path.resolve``, which follows links, nor ``Path`` objects for each of many files.
 """
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH100, PTH111, PTH112, PTH116, PTH118, PTH123, PTH207
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clew.collectors.files.inputs import STDIN
+from clew.collectors.files.position import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,7 +52,7 @@ def discover(paths: Iterable[str]) -> Found:
                 try:
                     status = os.stat(file)
                 except OSError as error:
-                    found.problems.append(f"{file}: {error.strerror}")
+                    found.problems.append(f"{shown(file)}: {error.strerror}")
                     continue
                 identity = (status.st_dev, status.st_ino)
             if identity not in seen:
@@ -70,7 +71,7 @@ def _expand(path: str, problems: list[str]) -> Iterator[str]:
     elif glob.has_magic(path) and not os.path.lexists(path):
         matches = glob.glob(path, recursive=True)
         if not matches:
-            problems.append(f"{path}: no file matches")
+            problems.append(f"{shown(path)}: no file matches")
         for match in sorted(matches, key=order):
             if os.path.isdir(match):
                 yield from _walk(match, problems) if not path.endswith("**") else ()
@@ -82,7 +83,7 @@ def _expand(path: str, problems: list[str]) -> Iterator[str]:
 
 def _walk(folder: str, problems: list[str]) -> Iterator[str]:
     def told(error: OSError) -> None:
-        problems.append(f"{error.filename}: {error.strerror}")
+        problems.append(f"{shown(error.filename)}: {error.strerror}")
 
     for parent, folders, names in os.walk(folder, onerror=told):
         folders[:] = sorted((name for name in folders if not name.startswith(".")), key=order)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from clew.collectors.errors import SourceUnavailable
 from clew.collectors.files.inputs import STDIN
+from clew.collectors.files.position import shown
 
 if TYPE_CHECKING:
     import threading
@@ -106,12 +107,15 @@ class Follower:
             try:
                 identity = _identity(path)
                 here.add(identity)
-                if identity in self._watched:
-                    self._watched[identity].opened.path = path
+                watched = self._watched.get(identity)
+                if watched is not None:
+                    watched.opened.path = path
+                    if watched.source:
+                        self._sources.claim(watched.source, path)
                 else:
                     self._watched[identity] = _Watched(self._open(path))
             except OSError as error:
-                found.problems.append(f"{path}: {error.strerror or error}")
+                found.problems.append(f"{shown(path)}: {error.strerror or error}")
         for identity, watched in self._watched.items():
             watched.found = identity in here
         return found.problems
@@ -119,7 +123,7 @@ class Follower:
     def _leave(self, identity: Identity) -> None:
         watched = self._watched.pop(identity)
         if watched.source:
-            self._sources.release(watched.source)
+            self._sources.release(watched.source, watched.opened.path)
         watched.opened.close()
 
     def _read(self, watched: _Watched) -> Iterator[Batch]:
@@ -171,7 +175,7 @@ class Follower:
         if resolved is None:
             if watched.source:
                 # Truncated or replaced: a copy of what it was may have been made just now.
-                self._sources.release(watched.source)
+                self._sources.release(watched.source, watched.opened.path)
                 self._scan()
                 watched.plan = None
             resolved = self._sources.resolve(watched.opened)

@@ -30,6 +30,11 @@ def digest(data: bytes | memoryview) -> str:
     return blake2b(data, digest_size=12).hexdigest()
 
 
+def shown(path: str) -> str:
+    """A path as text: bytes in it that are no UTF-8 are written as escapes."""
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """How far a content was read. All sizes are of the unpacked bytes."""
@@ -60,7 +65,8 @@ class Position:
     def text(self) -> str:
         """As it is stored."""
         fields = {name: value for name, value in asdict(self).items() if value}
-        return json.dumps({"v": VERSION, **fields}, ensure_ascii=False, separators=(",", ":"))
+        # ASCII, because a path may hold bytes that are no text.
+        return json.dumps({"v": VERSION, **fields}, separators=(",", ":"))
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -144,7 +150,7 @@ class Ledger:
     def name(self, path: str, in_use: Callable[[str, Position], bool]) -> str:
         """A name for new content at ``path``, which no content that is still somewhere has."""
         for number in count(1):
-            name = path if number == 1 else f"{path}#{number}"
+            name = shown(path) if number == 1 else f"{shown(path)}#{number}"
             known = self._known.get(name)
             if name not in self._names or (known is not None and not in_use(name, known)):
                 return name

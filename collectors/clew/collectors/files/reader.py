@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clew.collectors.errors import UnknownFormat
 from clew.collectors.files.framing import framer, framing
-from clew.collectors.files.position import HEAD_BYTES, TAIL_BYTES, Position, digest
+from clew.collectors.files.position import HEAD_BYTES, TAIL_BYTES, Position, digest, shown
 from clew.collectors.files.recognition import SAMPLE_BYTES, binary, sample_of, texts
 from clew.collectors.files.units import RAW_BYTES, table
 from clew.collectors.record import Batch, Reject, Watermark, empty_select
@@ -113,7 +113,8 @@ class Reader:
                     return
                 continue
             last = at_end and (final or idle or self._input.live)
-            yield from self._take(data, _Moment(at_end=at_end, last=last, idle=idle, following=following))
+            if len(data):
+                yield from self._take(data, _Moment(at_end=at_end, last=last, idle=idle, following=following))
             if at_end and not self.ended:
                 yield from self._finish(final=final or self._input.live, following=following)
             if at_end:
@@ -177,17 +178,16 @@ class Reader:
 
     def _begin(self, data: Bytes, moment: _Moment) -> str:
         """Find out how to cut the input; why it cannot be read, or ""."""
-        beginning, whole = self._input.beginning()
-        if self._input.live:
-            beginning, whole = data[:SAMPLE_BYTES].tobytes(), moment.at_end and len(data) <= SAMPLE_BYTES
         kind = self.position.framing
         if not kind:
+            beginning, whole = self._input.beginning()
+            if self._input.live:
+                beginning, whole = data[:SAMPLE_BYTES].tobytes(), moment.at_end and len(data) <= SAMPLE_BYTES
             reason = binary(beginning)
             if reason:
                 return reason
-            if whole and not moment.last and b"\n" not in beginning:
-                return ""
-            if self._input.live and not whole and len(beginning) < SAMPLE_BYTES and b"\n" not in beginning:
+            growing = len(beginning) < SAMPLE_BYTES and not moment.last
+            if growing and b"\n" not in beginning and (whole or self._input.live):
                 return ""
             kind = framing(beginning)
         self._framing = kind
@@ -331,7 +331,7 @@ class Reader:
             first=self._first,
             bytes=read - self._raw_before,
             total_bytes=self._input.size(),
-            files=(self._input.path,),
+            files=(shown(self._input.path),),
         )
         self.position = place
         self._first, self._known = False, True

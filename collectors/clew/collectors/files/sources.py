@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clew.collectors.files.inputs import STDIN, Input, open_input
-from clew.collectors.files.position import Ledger, Position
+from clew.collectors.files.position import Ledger, Position, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,9 +55,14 @@ class Sources:
         """Remember how far ``source`` was read."""
         self._ledger.move(source, position)
 
-    def release(self, source: str) -> None:
-        """The content of ``source`` is no longer where it was."""
-        self._claimed.pop(source, None)
+    def claim(self, source: str, path: str) -> None:
+        """The content of ``source`` is at ``path`` now."""
+        self._claimed[source] = path
+
+    def release(self, source: str, path: str) -> None:
+        """The content of ``source`` is no longer at ``path``."""
+        if self._claimed.get(source) == path:
+            del self._claimed[source]
 
     def again(self, source: str, opened: Input) -> Resolved | None:
         """Where to go on in a file of ``source``; None where it no longer holds that content."""
@@ -94,7 +99,7 @@ class Sources:
         return self._from_start(opened, source, known=False)
 
     def _live(self, opened: Input) -> Resolved | None:
-        source = STDIN_NAME if opened.path == STDIN else opened.path
+        source = STDIN_NAME if opened.path == STDIN else shown(opened.path)
         return self._from_start(opened, source, known=False)
 
     def _from_start(self, opened: Input, source: str, *, known: bool) -> Resolved | None:
@@ -105,8 +110,8 @@ class Sources:
 
     def _is_elsewhere(self, source: str, position: Position, path: str) -> bool:
         """Whether the content of ``source`` is still found at another path than this."""
-        claimed = self._claimed.get(source, path)
-        return claimed != path or _holds(position.path, position)
+        last = self._claimed.get(source, position.path)
+        return last != path and _holds(last, position)
 
     def _in_use(self, source: str, position: Position) -> bool:
         """Whether the content of ``source`` is among the files of this run."""

@@ -81,7 +81,8 @@ def table(data: Bytes, starts: Offsets, ends: Offsets, numbers: Offsets) -> pa.T
     """
     import pyarrow as pa
 
-    schema = pa.schema([pa.field("line", pa.string_view()), pa.field("position", pa.int64())])
+    fields: list[pa.Field[Any]] = [pa.field("line", pa.string_view()), pa.field("position", pa.int64())]
+    schema = pa.schema(fields)
     columns: list[pa.Array[Any]] = [views(data, starts, ends), pa.array(numbers)]
     batches = [
         pa.RecordBatch.from_arrays([column.slice(at, until - at) for column in columns], schema=schema)
