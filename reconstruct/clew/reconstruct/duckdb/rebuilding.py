@@ -43,10 +43,10 @@ def replay(connection: duckdb.DuckDBPyConnection, table: str, settings: Settings
     for scope_no, scope in scopes:
         for start in range(0, last, CHUNK):
             select = f"""
-                SELECT {COLUMNS}, NULL::VARCHAR AS reject, source_no FROM {table}
+                SELECT {COLUMNS}, NULL::VARCHAR AS reject, source_no AS stored_source FROM {table}
                 WHERE scope_no = {scope_no} AND record > {start} AND record <= {start + CHUNK}
             """
-            connection.execute(staging(select, "TEMP TABLE decoded", scope, names))
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE decoded AS {staging(select, scope, names)}")
             if not connection.execute("SELECT count(*) FROM decoded").fetchall()[0][0]:
                 continue
             base = int(
@@ -56,14 +56,13 @@ def replay(connection: duckdb.DuckDBPyConnection, table: str, settings: Settings
                 connection=connection,
                 scope=scope,
                 scope_no=scope_no,
-                source_no=-1,
                 base=base,
                 names=names,
                 definitions=settings.definitions,
                 arrival=datetime.now(UTC).replace(tzinfo=None),
             )
-            context.present("decoded")
-            absorb(context, source_no="source_no")
+            context.present("decoded", "stored_source")
+            absorb(context)
 
 
 def remember(connection: duckdb.DuckDBPyConnection, until: datetime) -> None:

@@ -68,29 +68,32 @@ class DuckStore:
         return written
 
     def write_all(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Written]]:
-        from concurrent.futures import Future, ThreadPoolExecutor
-
+        """See the contract. Small batches that come while one is written go together after it."""
+        from clew.reconstruct.duckdb.pipeline import TABLES, Pipeline
         from clew.reconstruct.duckdb.writing import decode
 
         settings = self._writing_settings()
-        with ThreadPoolExecutor(1, "clew-write") as writer, self._file.cursor() as cursor:
-            pending: Future[tuple[Batch, Written]] | None = None
-            for number, batch in enumerate(batches):
-                rows = f"memory.main.decoded_{number % 2}"
-                decode(cursor, batch, settings, rows)
-                if pending is not None:
-                    yield pending.result()
-                pending = writer.submit(self._put, batch, settings, rows)
-            if pending is not None:
-                yield pending.result()
-            for number in (0, 1):
-                cursor.execute(f"DROP TABLE IF EXISTS memory.main.decoded_{number}").fetchall()
+        with self._file.cursor() as cursor:
 
-    def _put(self, batch: Batch, settings: Settings, rows: str) -> tuple[Batch, Written]:
+            def add(batch: Batch, table: str, number: int) -> int:
+                return decode(cursor, batch, settings, table, number)
+
+            def put(together: list[Batch], table: str) -> list[tuple[Batch, Written]]:
+                return self._put(together, settings, table)
+
+            with Pipeline(add, put) as pipeline:
+                for batch in batches:
+                    pipeline.add(batch)
+                    yield from pipeline.results()
+                yield from pipeline.finish()
+            for table in TABLES:
+                cursor.execute(f"DROP TABLE IF EXISTS {table}").fetchall()
+
+    def _put(self, batches: list[Batch], settings: Settings, rows: str) -> list[tuple[Batch, Written]]:
         from clew.reconstruct.duckdb.writing import put
 
         with self._file.writing() as connection:
-            return batch, put(connection, batch, settings, rows)
+            return list(zip(batches, put(connection, batches, settings, rows), strict=True))
 
     def release(self) -> None:
         self._file.release()

@@ -16,7 +16,7 @@ from clew.reconstruct.passes.identify import identify, staging
 from clew.reconstruct.passes.judge import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import duckdb
 
@@ -26,74 +26,113 @@ PASSES: tuple[Callable[[Context], object], ...] = (attribute, fold, judge)
 REJECT_BYTES = 4096
 
 
-def decode(cursor: duckdb.DuckDBPyConnection, batch: Batch, settings: Settings, rows: str) -> None:
-    """Make the table ``rows`` of a batch on the workbench; needs no turn at the store."""
+def decode(
+    cursor: duckdb.DuckDBPyConnection, batch: Batch, settings: Settings, rows: str, number: int
+) -> int:
+    """Add a batch to the table ``rows`` on the workbench as its batch ``number``; needs no turn.
+
+    Number 0 makes the table anew. Returns how many rows it has then.
+    """
     names = KeyNames.of(settings)
-    if batch.raw is None:
-        cursor.execute(staging(empty_select(), f"TABLE {rows}", batch.scope, names)).fetchall()
-        return
-    cursor.register("raw", batch.raw)
+    select = staging(batch.select if batch.raw is not None else empty_select(), batch.scope, names)
+    target = f"CREATE OR REPLACE TABLE {rows} AS" if number == 0 else f"INSERT INTO {rows}"
+    if batch.raw is not None:
+        cursor.register("raw", batch.raw)
     try:
-        cursor.execute(staging(batch.select, f"TABLE {rows}", batch.scope, names)).fetchall()
+        cursor.execute(f"{target} SELECT {number}::INTEGER AS batch_no, * FROM ({select})").fetchall()
     finally:
-        cursor.unregister("raw")
+        if batch.raw is not None:
+            cursor.unregister("raw")
+    return int(cursor.execute(f"SELECT count(*) FROM {rows}").fetchall()[0][0])
 
 
-def put(connection: duckdb.DuckDBPyConnection, batch: Batch, settings: Settings, rows: str) -> Written:
-    """Store the decoded ``rows`` and the batch's position, within the caller's transaction."""
-    rejects = _put_aside_rejects(connection, batch, rows)
-    scope_no = _scope_number(connection, batch.scope)
-    source_no = _source_number(connection, batch, scope_no)
+def put(
+    connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch], settings: Settings, rows: str
+) -> list[Written]:
+    """Store the decoded ``rows`` and the batches' positions, within the caller's transaction.
+
+    The batches are of one scope; one or many, the store ends up the same.
+    """
+    rejects = _put_aside_rejects(connection, batches, rows)
+    scope_no = _scope_number(connection, batches[0].scope)
+    numbers = [_source_number(connection, batch, scope_no) for batch in batches]
     base = int(connection.execute("SELECT coalesce(max(record), 0) FROM store.records").fetchall()[0][0])
     context = Context(
         connection=connection,
-        scope=batch.scope,
+        scope=batches[0].scope,
         scope_no=scope_no,
-        source_no=source_no,
         base=base,
         names=KeyNames.of(settings),
         definitions=settings.definitions,
         arrival=datetime.now(UTC).replace(tzinfo=None),
     )
-    context.present(rows)
-    records = context.count("SELECT count(*) FROM stage")
-    duplicates = identify(context) if records else 0
-    if records > duplicates:
-        absorb(context, source_no=str(source_no))
-    _put_copies(context, changed=bool(records))
-    by_kind = {
-        str(kind): int(str(number))
-        for kind, number in context.run("SELECT kind, count(*) FROM stage GROUP BY kind ORDER BY kind")
-    }
-    _put_source(context, batch, duplicates, rejects)
-    return Written(
-        records=records, new=records - duplicates, duplicates=duplicates, rejects=rejects, by_kind=by_kind
-    )
+    cases = " ".join(f"WHEN {number} THEN {source_no}" for number, source_no in enumerate(numbers))
+    context.present(rows, str(numbers[0]) if len(batches) == 1 else f"CASE batch_no {cases} END")
+    records = _per_batch(context, "stage")
+    if records:
+        identify(context)
+        dropped = _per_batch(context, "dropped")
+        if context.count("SELECT count(*) FROM stage"):
+            absorb(context)
+        _put_copies(context)
+    else:
+        dropped = {}
+    by_kind: dict[int, dict[str, int]] = {}
+    for number, kind, count in context.run(
+        "SELECT batch_no, kind, count(*) FROM stage GROUP BY ALL ORDER BY ALL"
+    ):
+        by_kind.setdefault(int(str(number)), {})[str(kind)] = int(str(count))
+    written = []
+    for number, batch in enumerate(batches):
+        one = Written(
+            records=records.get(number, 0),
+            new=records.get(number, 0) - dropped.get(number, 0),
+            duplicates=dropped.get(number, 0),
+            rejects=rejects.get(number, 0),
+            by_kind=by_kind.get(number, {}),
+        )
+        context.run(
+            f"INSERT INTO store.rejects SELECT {numbers[number]}, position, reason, raw FROM reject_now WHERE batch_no = ?",
+            [number],
+        )
+        _put_source(context, batch, number, numbers[number], one)
+        written.append(one)
+    return written
 
 
-def absorb(context: Context, source_no: str) -> None:
-    """Run the passes over ``stage`` and store its records and the flows they touch.
-
-    ``source_no`` is SQL: a number, or the column of ``stage`` that holds it.
-    """
+def absorb(context: Context) -> None:
+    """Run the passes over ``stage`` and store its records and the flows they touch."""
     for each in PASSES:
         each(context)
-    _put_records(context, source_no)
+    _put_records(context)
     _put_flows(context)
 
 
-def _put_aside_rejects(connection: duckdb.DuckDBPyConnection, batch: Batch, rows: str) -> int:
+def _per_batch(context: Context, table: str) -> dict[int, int]:
+    rows = context.run(f"SELECT batch_no, count(*) FROM {table} GROUP BY batch_no")
+    return {int(str(number)): int(str(count)) for number, count in rows}
+
+
+def _put_aside_rejects(
+    connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch], rows: str
+) -> dict[int, int]:
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE reject_now AS
-        SELECT position, reject AS reason, encode(left(coalesce(body, ''), {REJECT_BYTES})) AS raw
+        SELECT batch_no, position, reject AS reason, encode(left(coalesce(body, ''), {REJECT_BYTES})) AS raw
         FROM {rows} WHERE reject IS NOT NULL
     """)
-    for reject in batch.rejects:
-        connection.execute(
-            "INSERT INTO reject_now VALUES (?, ?, ?)",
-            [reject.position, reject.reason, reject.raw[:REJECT_BYTES]],
-        )
-    return int(connection.execute("SELECT count(*) FROM reject_now").fetchall()[0][0])
+    for number, batch in enumerate(batches):
+        for reject in batch.rejects:
+            connection.execute(
+                "INSERT INTO reject_now VALUES (?, ?, ?, ?)",
+                [number, reject.position, reject.reason, reject.raw[:REJECT_BYTES]],
+            )
+    return {
+        int(number): int(count)
+        for number, count in connection.execute(
+            "SELECT batch_no, count(*) FROM reject_now GROUP BY batch_no"
+        ).fetchall()
+    }
 
 
 def _scope_number(connection: duckdb.DuckDBPyConnection, scope: str) -> int:
@@ -120,12 +159,10 @@ def _source_number(connection: duckdb.DuckDBPyConnection, batch: Batch, scope_no
     return number
 
 
-def _put_records(context: Context, source_no: str) -> None:
-    values = {
-        "source_no": source_no,
-        "scope_no": str(context.scope_no),
-    }
-    engine = ", ".join(f"{values.get(name, name)} AS {name}" for name, _ in ENGINE_COLUMNS)
+def _put_records(context: Context) -> None:
+    engine = ", ".join(
+        f"{context.scope_no} AS scope_no" if name == "scope_no" else name for name, _ in ENGINE_COLUMNS
+    )
     columns = ", ".join(f'"{name}"' for name in RECORD_COLUMNS)
     context.run(f"INSERT INTO store.records SELECT {columns}, {engine} FROM stage")
     context.run("INSERT INTO store.link_refs SELECT * FROM link_ref")
@@ -156,19 +193,16 @@ def _put_flows(context: Context) -> None:
     """)
 
 
-def _put_copies(context: Context, *, changed: bool) -> None:
-    if changed and context.count("SELECT count(*) FROM seen_now"):
-        context.run(f"""
+def _put_copies(context: Context) -> None:
+    if context.count("SELECT count(*) FROM seen_now"):
+        context.run("""
             DELETE FROM store.seen
-            WHERE source_no = {context.source_no} AND content IN (SELECT content FROM seen_now)
+            WHERE (source_no, content) IN (SELECT (source_no, content) FROM seen_now)
         """)
-        context.run(f"INSERT INTO store.seen SELECT {context.source_no}, content, copies FROM seen_now")
-    context.run(
-        f"INSERT INTO store.rejects SELECT {context.source_no}, position, reason, raw FROM reject_now"
-    )
+        context.run("INSERT INTO store.seen SELECT source_no, content, copies FROM seen_now")
 
 
-def _put_source(context: Context, batch: Batch, duplicates: int, rejects: int) -> None:
+def _put_source(context: Context, batch: Batch, number: int, source_no: int, one: Written) -> None:
     latest = f"TIMESTAMP {quoted(context.arrival.isoformat(sep=' '))} + INTERVAL 1 DAY"
     mark = batch.watermark
     context.run(
@@ -188,13 +222,13 @@ def _put_source(context: Context, batch: Batch, duplicates: int, rejects: int) -
                 SELECT evidence, CASE WHEN time BETWEEN {EARLIEST} AND {latest} THEN time END AS moment FROM stage
             )
         ) AS fresh
-        WHERE source_no = {context.source_no}
+        WHERE source_no = {source_no}
         """,
         {
             "format": batch.format,
             "position": batch.position,
-            "duplicates": duplicates,
-            "rejects": rejects,
+            "duplicates": one.duplicates,
+            "rejects": one.rejects,
             "mark": mark.time_us if mark else None,
             "exact": bool(mark and mark.exact),
             "arrival": context.arrival,

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One batch's run of the engine.
+    """One run of the engine, over one or more batches.
 
-    ``connection`` shows the batch as the view ``stage`` (``record``, the Record's columns
+    ``connection`` shows the batches as the view ``stage`` (``record``, the Record's columns
     and the engine's) and the store's tables in the schema ``store``. Passes write
     temporary tables only; the store itself changes in one transaction after them.
     """
@@ -26,7 +26,6 @@ class Context:
     connection: duckdb.DuckDBPyConnection
     scope: str
     scope_no: int
-    source_no: int
     base: int
     """Number of the last stored record."""
     names: KeyNames
@@ -34,11 +33,15 @@ class Context:
     arrival: datetime
     """When the batch arrived (UTC, naive): times a day beyond it are implausible."""
 
-    def present(self, rows: str) -> None:
-        """Make the view ``stage`` over the decoded table ``rows``: numbered, without rejects."""
+    def present(self, rows: str, source_no: str) -> None:
+        """Make the view ``stage`` over the decoded table ``rows``: numbered, without rejects.
+
+        ``source_no`` is SQL for the number of a row's source.
+        """
         self.run(f"""
             CREATE OR REPLACE TEMP VIEW stage AS
-            SELECT {self.base} + 1 + rowid AS record, * FROM {rows} WHERE reject IS NULL
+            SELECT {self.base} + 1 + rowid AS record, {source_no} AS source_no, *
+            FROM {rows} WHERE reject IS NULL
         """)
         self.run("CREATE OR REPLACE TEMP TABLE stage_copy AS SELECT 0 AS none")
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 CONTENT = ", ".join(f'd."{name}"' for name in RECORD_COLUMNS if name not in {"position", "identity"})
 
 
-def staging(select: str, table: str, scope: str, names: KeyNames) -> str:
-    """SQL that decodes a batch into ``table`` (``TABLE x`` or ``TEMP TABLE x``), each ID hashed beside it.
+def staging(select: str, scope: str, names: KeyNames) -> str:
+    """A SELECT that decodes a batch, every ID hashed beside it.
 
     ``content`` is the identity for de-duplication: the source's own where it has one
     (broker coordinates), else the whole content. ``flow`` is the anchor's, so far.
@@ -23,7 +23,6 @@ def staging(select: str, table: str, scope: str, names: KeyNames) -> str:
     event, span = salt("event", scope), salt("span", scope)
     anchor = anchor_of(names)
     return f"""
-        CREATE OR REPLACE {table} AS
         SELECT d.*,
             CASE WHEN identity IS NULL THEN xor(hash({CONTENT}), {salt("content", scope)}::UBIGINT)
                  ELSE xor(hash(identity), {salt("identity", scope)}::UBIGINT) END AS content,
@@ -65,14 +64,14 @@ def _hop(names: KeyNames, scope: str) -> str:
     return f"CASE WHEN {there} THEN xor(hash({value}), {salt('hop', scope)}::UBIGINT) END"
 
 
-def identify(context: Context) -> int:
-    """Delete from ``stage`` what the store has, and return how many rows that were.
+def identify(context: Context) -> None:
+    """Drop from ``stage`` what the store has; leave the dropped in ``dropped(record, batch_no)``.
 
     Spans, histories and records with an identity of their own are a set. Of any other
     record the n-th copy in one reading is the n-th copy in every reading: so copies and
     overlapping windows collapse while lines that a service legitimately wrote twice stay.
-    Leaves ``seen_now(content, copies)``: how many copies of each repeated line this
-    reading has shown so far.
+    Leaves ``seen_now(source_no, content, copies)``: how many copies of each repeated line
+    a reading has shown so far.
     """
     context.run("""
         CREATE OR REPLACE TEMP TABLE stored AS
@@ -88,43 +87,42 @@ def identify(context: Context) -> int:
         UNION
         SELECT content FROM stored
     """)
-    context.run("CREATE OR REPLACE TEMP TABLE seen_now (content UBIGINT, copies BIGINT)")
+    context.run("CREATE OR REPLACE TEMP TABLE seen_now (source_no INTEGER, content UBIGINT, copies BIGINT)")
+    context.run("CREATE OR REPLACE TEMP TABLE dropped (record BIGINT, batch_no INTEGER)")
     if not context.count("SELECT count(*) FROM repeated"):
-        return 0
-    context.run(f"""
+        return
+    context.run("""
         CREATE OR REPLACE TEMP TABLE copies AS
         WITH
-            had AS (
-                SELECT content, count(*) AS all_sources, count(*) FILTER (source_no = {context.source_no}) AS own
-                FROM stored GROUP BY content
-            ),
-            before AS (
-                SELECT content, copies FROM store.seen WHERE source_no = {context.source_no}
+            had AS (SELECT content, count(*) AS copies FROM stored GROUP BY content),
+            own AS (SELECT content, source_no, count(*) AS copies FROM stored GROUP BY content, source_no),
+            numbered AS (
+                SELECT s.record, s.batch_no, s.source_no, s.content,
+                    s.kind IN ('span', 'history') OR s.identity IS NOT NULL AS is_set,
+                    coalesce(had.copies, 0) AS stored_copies,
+                    coalesce(before.copies, own.copies, 0) + row_number() OVER (
+                        PARTITION BY s.content, s.source_no ORDER BY s.record
+                    ) AS copy
+                FROM stage AS s
+                SEMI JOIN repeated USING (content)
+                LEFT JOIN had USING (content)
+                LEFT JOIN own USING (content, source_no)
+                LEFT JOIN store.seen AS before USING (content, source_no)
             )
-        SELECT
-            s.record, s.content,
-            s.kind IN ('span', 'history') OR s.identity IS NOT NULL AS is_set,
-            coalesce(had.all_sources, 0) AS stored_copies,
-            coalesce(before.copies, had.own, 0)
-                + row_number() OVER (PARTITION BY s.content ORDER BY s.position, s.record) AS copy,
-            row_number() OVER (PARTITION BY s.content ORDER BY s.position, s.record) AS copy_here
-        FROM stage AS s
-        SEMI JOIN repeated USING (content)
-        LEFT JOIN had USING (content)
-        LEFT JOIN before USING (content)
+        SELECT *,
+            row_number() OVER (PARTITION BY content ORDER BY record) AS nth,
+            row_number() OVER (PARTITION BY content, copy ORDER BY record) AS nth_of_copy
+        FROM numbered
     """)
     context.run("""
         INSERT INTO seen_now
-        SELECT content, max(copy) FROM copies WHERE NOT is_set GROUP BY content
+        SELECT source_no, content, max(copy) FROM copies WHERE NOT is_set GROUP BY source_no, content
+    """)
+    context.run("""
+        INSERT INTO dropped
+        SELECT record, batch_no FROM copies
+        WHERE CASE WHEN is_set THEN stored_copies > 0 OR nth > 1
+                   ELSE copy <= stored_copies OR nth_of_copy > 1 END
     """)
     context.own_stage()
-    context.run("""
-        DELETE FROM stage_copy WHERE record IN (
-            SELECT record FROM copies
-            WHERE CASE WHEN is_set THEN stored_copies > 0 OR copy_here > 1 ELSE copy <= stored_copies END
-        )
-    """)
-    return context.count("""
-        SELECT count(*) FROM copies
-        WHERE CASE WHEN is_set THEN stored_copies > 0 OR copy_here > 1 ELSE copy <= stored_copies END
-    """)
+    context.run("DELETE FROM stage_copy WHERE record IN (SELECT record FROM dropped)")
