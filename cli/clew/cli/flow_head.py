@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from clew.cli.look import Line, Look
     from clew.reconstruct.model import Flow, FlowDetail
 
-FIELD = 10
+LEAST_FIELD = 9
+MOST_FIELD = 24
 _VALUES = 4
 """Values of one key that are listed."""
 _LINKS = 20
@@ -47,19 +48,26 @@ def head(detail: FlowDetail, look: Look, as_of: datetime | None) -> Iterator[Lin
     else:
         yield title
         yield status
-    for name, value, style in _facts(flow, as_of):
+    fields = [*_facts(flow, as_of), *_keys(flow), *_links(detail)]
+    names = [look.line(name).cells for name, value, _ in fields if value]
+    width = min(max(LEAST_FIELD, *names), MOST_FIELD)
+    for name, value, style in fields:
         if value:
-            yield from _field(name, value, style, look)
+            first = look.line(name, "faint").fit(width, look.glyphs.cut).pad(width + 1)
+            yield from look.wrap(value, style, first=first)
+
+
+def _keys(flow: Flow) -> Iterator[tuple[str, str, str]]:
     for name, values in flow.keys.items():
-        shown = ", ".join(values[:_VALUES])
         more = f" and {count(len(values) - _VALUES)} more" if len(values) > _VALUES else ""
-        yield from _field(name, shown + more, "name", look)
+        yield name, ", ".join(values[:_VALUES]) + more, "name"
+
+
+def _links(detail: FlowDetail) -> Iterator[tuple[str, str, str]]:
     for link in detail.links[:_LINKS]:
-        yield from _field("linked", f"{link.kind} {link.flow_id} (by {link.via})", "", look)
+        yield "linked", f"{link.kind} {link.flow_id} (by {link.via})", ""
     if len(detail.links) > _LINKS:
-        yield from _field(
-            "linked", f"and {count(len(detail.links) - _LINKS)} more; --json gives all", "", look
-        )
+        yield "linked", f"and {count(len(detail.links) - _LINKS)} more; --json gives all", ""
 
 
 def _facts(flow: Flow, as_of: datetime | None) -> Iterator[tuple[str, str, str]]:
@@ -99,7 +107,8 @@ def owed(flow: Flow, as_of: datetime | None) -> str:
     if deadline is None:
         return said
     if as_of is None:
-        return f"{said}; due {moment(deadline)}"
+        stuck = "stuck" in (flow.status, *flow.also)
+        return f"{said}; {'overdue since' if stuck else 'due'} {moment(deadline)}"
     us = microseconds(deadline, as_of) or 0
     return said + (f"; overdue for {duration(us)}" if us > 0 else f"; due in {duration(-us)}")
 
@@ -121,8 +130,3 @@ def tail(detail: FlowDetail, notes: Notes) -> Iterator[Line]:
         yield look.line()
         said = f"{count(detail.truncated, 'record')} left out, for the flow is larger than the limit; "
         yield from look.wrap("--all reads them", "warning", first=look.line(said, "warning"))
-
-
-def _field(name: str, value: str, style: str, look: Look) -> Iterator[Line]:
-    first = look.line(name.ljust(FIELD - 1) + " ", "faint")
-    yield from look.wrap(value, style, first=first)

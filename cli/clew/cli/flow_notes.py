@@ -19,28 +19,55 @@ _MOST_LINES = 3
 """Lines of one note unless everything is asked for."""
 
 
-def label(step: Step, parent: Step | None, look: Look) -> Line:
+class Label(NamedTuple):
+    """A step's text in the tree; where there is no room for all, the marks stay."""
+
+    head: Line
+    """Service and direction."""
+    name: Line
+    marks: Line
+    told_above: bool
+    """The parent has the same name: it need not stand again."""
+
+    @property
+    def cells(self) -> int:
+        """Columns of the whole."""
+        return self.head.cells + self.name.cells + self.marks.cells
+
+    def fit(self, room: int, look: Look) -> Line:
+        """The label in ``room`` columns."""
+        whole = look.line().extend(self.head)
+        if self.cells <= room:
+            return whole.extend(self.name).extend(self.marks)
+        if self.told_above and self.head.cells - 1 + self.marks.cells <= room:
+            return whole.fit(self.head.cells - 1, "").extend(self.marks)
+        return (
+            whole.extend(self.name).fit(max(room - self.marks.cells, 1), look.glyphs.cut).extend(self.marks)
+        )
+
+
+def label(step: Step, parent: Step | None, look: Look) -> Label:
     """Service, direction and name; the service is left out where it is the parent's."""
     glyphs = look.glyphs
-    line = look.line()
+    head, marks = look.line(), look.line()
     if step.service and (parent is None or parent.service != step.service):
-        line.add(step.service + " ", "service")
+        head.add(step.service + " ", "service")
     elif parent is not None and parent.service and not step.service:
-        line.add("? ", "faint")
+        head.add("? ", "faint")
     sign = {"publish": glyphs.sends, "handling": glyphs.handles, "event": glyphs.event}.get(step.kind)
     if sign:
-        line.add(sign + " ", "strong")
+        head.add(sign + " ", "strong")
     failed = step.status == "error"
-    line.add(step.name, "error" if failed else "")
     if failed:
-        line.add(f" {glyphs.cross}", "error")
+        marks.add(f" {glyphs.cross}", "error")
     if step.dead_letter:
-        line.add(f" {glyphs.dead}", "dead_lettered")
+        marks.add(f" {glyphs.dead}", "dead_lettered")
     if step.attempt > 1:
-        line.add(f" (attempt {step.attempt})", "warning")
+        marks.add(f" (attempt {step.attempt})", "warning")
     if step.shared:
-        line.add(" (shared)", "faint")
-    return line
+        marks.add(" (shared)", "faint")
+    told_above = step.kind == "handling" and parent is not None and parent.name == step.name
+    return Label(head, look.line(step.name, "error" if failed else ""), marks, told_above)
 
 
 class Notes(NamedTuple):

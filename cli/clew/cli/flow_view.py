@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from clew.cli.flow_head import head, tail
-from clew.cli.flow_notes import Notes, fold_lines, label
+from clew.cli.flow_notes import Label, Notes, fold_lines, label
 from clew.cli.flow_tree import GUESSED, Row, roots, rows
 from clew.cli.timebar import Scale, axis, bar
 from clew.cli.units import count, duration, microseconds
@@ -24,7 +24,7 @@ PLACES_FROM = 140
 NUMBER = 7
 MOST_BAR = 100
 LEAST_BAR = 18
-_TREE_SHARE = 0.64
+_TREE_SHARE = 0.7
 
 
 class Details(NamedTuple):
@@ -60,41 +60,37 @@ def tree(detail: FlowDetail, notes: Notes) -> Iterator[Line]:
     """A heading, then a line per step with its notes below it."""
     look, details = notes.look, notes.details
     drawn = list(rows(roots(detail.steps), everything=details.everything))
-    labels = [_tree_cell(row, look) for row in drawn]
-    columns = _columns(detail, labels, drawn, look)
+    labels = [_label(row, look) for row in drawn]
+    columns = _columns(detail, labels, look)
     scale = Scale(detail.steps, columns.bar)
     yield _heading(columns, scale, look)
-    for row, cell in zip(drawn, labels, strict=True):
+    for row, (rails, text) in zip(drawn, labels, strict=True):
         if row.left:
             said = f"{look.glyphs.cut} {count(row.left, 'more step')} not drawn; --all draws them"
             yield look.line(said, "faint")
         elif row.fold is not None:
-            yield from fold_lines(row.fold, cell, look)
-        elif row.node is not None:
+            yield from fold_lines(row.fold, rails, look)
+        elif row.node is not None and row.node.step is None:
+            yield _ghost(row.node.ghost, rails, look)
+        elif row.node is not None and row.node.step is not None and text is not None:
+            cell = rails.extend(text.fit(columns.tree - rails.cells, look)).fit(columns.tree, look.glyphs.cut)
             yield _line(row.node.step, cell, columns, scale, look)
-            if row.node.step is not None:
-                start = _rails(row, look, below=bool(row.node.children))
-                yield from notes.under(row.node.step, row.parent, start)
+            start = _rails(row, look, below=bool(row.node.children))
+            yield from notes.under(row.node.step, row.parent, start)
 
 
-def _columns(detail: FlowDetail, labels: list[Line], drawn: list[Row], look: Look) -> Columns:
+def _columns(detail: FlowDetail, labels: list[tuple[Line, Label | None]], look: Look) -> Columns:
     steps = detail.steps
     wait = NUMBER if any(step.queue_wait_us for step in steps) else 0
     took = NUMBER
     at = NUMBER if look.width >= OFFSETS_FROM else 0
-    places = [
-        len(place(row.node.step)) for row in drawn if row.node is not None and row.node.step is not None
-    ]
-    where = min(max(places, default=0), 32) if look.width >= PLACES_FROM else 0
+    where = min(max((len(place(step)) for step in steps), default=0), 32) if look.width >= PLACES_FROM else 0
     numbers = sum(width + 1 for width in (where, at, wait, took) if width)
     room = look.width - numbers - 1
-    natural = max(
-        (cell.cells for row, cell in zip(drawn, labels, strict=True) if row.node is not None), default=0
-    )
+    natural = max((rails.cells + text.cells for rails, text in labels if text is not None), default=0)
     bars = max(LEAST_BAR, min(room - natural, MOST_BAR), int(room * (1 - _TREE_SHARE)))
     bars = min(bars, MOST_BAR, max(room - 12, 1))
-    tree_width = min(max(natural, 8), room - bars)
-    return Columns(max(tree_width, 8), where, at, wait, took, bars)
+    return Columns(max(min(max(natural, 8), room - bars), 8), where, at, wait, took, bars)
 
 
 def _heading(columns: Columns, scale: Scale, look: Look) -> Line:
@@ -107,10 +103,8 @@ def _heading(columns: Columns, scale: Scale, look: Look) -> Line:
     return line.add(" ").extend(axis(scale, look))
 
 
-def _line(step: Step | None, cell: Line, columns: Columns, scale: Scale, look: Look) -> Line:
-    if step is None:
-        return cell.fit(look.width, look.glyphs.cut)
-    line = cell.fit(columns.tree, look.glyphs.cut).pad(columns.tree)
+def _line(step: Step, cell: Line, columns: Columns, scale: Scale, look: Look) -> Line:
+    line = cell.pad(columns.tree)
     if columns.place:
         line.add(" ").extend(
             look.line(place(step), "faint").fit(columns.place, look.glyphs.cut).pad(columns.place)
@@ -126,13 +120,14 @@ def _line(step: Step | None, cell: Line, columns: Columns, scale: Scale, look: L
     return line.add(" ").extend(bar(step, scale, look))
 
 
-def _tree_cell(row: Row, look: Look) -> Line:
-    line = _rails(row, look)
-    if row.node is None:
-        return line
-    if row.node.step is None:
-        return line.add("? parent ", "warning").add(row.node.ghost, "name").add(" is not stored", "warning")
-    return line.extend(label(row.node.step, row.parent, look))
+def _label(row: Row, look: Look) -> tuple[Line, Label | None]:
+    step = None if row.node is None else row.node.step
+    return _rails(row, look), None if step is None else label(step, row.parent, look)
+
+
+def _ghost(missing: str, rails: Line, look: Look) -> Line:
+    line = rails.add("? parent ", "warning").add(missing, "name").add(" is not stored", "warning")
+    return line.fit(look.width, look.glyphs.cut)
 
 
 def _rails(row: Row, look: Look, *, below: bool | None = None) -> Line:
