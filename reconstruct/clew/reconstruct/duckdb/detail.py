@@ -33,13 +33,11 @@ def detail(
     if flow is None:
         return None
     one = judged(as_of, settings.limit_us, flow)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE one AS SELECT {FLOW_COLUMNS} FROM ({one})").fetchall()
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE answer AS SELECT {FLOW_COLUMNS} FROM ({one})"
+        f"CREATE OR REPLACE TEMP TABLE one_keys AS SELECT flow, name, value FROM store.flow_keys WHERE flow = {flow}"
     ).fetchall()
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE answer_keys AS SELECT flow, name, value FROM store.flow_keys WHERE flow = {flow}"
-    ).fetchall()
-    flows = to_flows(connection, 0, 1, scopes(connection))
+    flows = to_flows(connection, "one", 0, 1, scopes(connection))
     if not flows:
         return None
     rows = _records(connection, flow, limit)

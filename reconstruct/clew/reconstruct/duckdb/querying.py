@@ -62,9 +62,13 @@ def scopes(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
 
 
 def select_flows(
-    connection: duckdb.DuckDBPyConnection, which: FlowFilter, as_of: datetime | None, settings: Settings
+    connection: duckdb.DuckDBPyConnection,
+    which: FlowFilter,
+    as_of: datetime | None,
+    settings: Settings,
+    answer: str,
 ) -> None:
-    """Make the temporary table ``answer``: the flows asked for, in order, with their keys."""
+    """Make the temporary tables ``answer`` and ``answer``_keys: the flows asked for, in order, and their keys."""
     where: list[str] = ["true"]
     bound: list[object] = []
 
@@ -99,31 +103,31 @@ def select_flows(
     limit = f"LIMIT {int(which.limit)}" if which.limit is not None else ""
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE answer AS
+        CREATE OR REPLACE TEMP TABLE {answer} AS
         SELECT {FLOW_COLUMNS} FROM ({judged(as_of, settings.limit_us)})
         WHERE {" AND ".join(where)}
         ORDER BY {SORTS[which.sort]} {direction}, flow_id {limit}
         """,
         bound,
     ).fetchall()
-    connection.execute("""
-        CREATE OR REPLACE TEMP TABLE answer_keys AS
-        SELECT k.flow, k.name, k.value FROM store.flow_keys AS k SEMI JOIN answer USING (flow)
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE {answer}_keys AS
+        SELECT k.flow, k.name, k.value FROM store.flow_keys AS k SEMI JOIN {answer} USING (flow)
     """).fetchall()
 
 
 def to_flows(
-    connection: duckdb.DuckDBPyConnection, start: int, count: int, scope_of: dict[int, str]
+    connection: duckdb.DuckDBPyConnection, answer: str, start: int, count: int, scope_of: dict[int, str]
 ) -> list[Flow]:
     """Rows ``start`` and on of ``answer`` as flows."""
     rows = connection.execute(
-        f"SELECT {FLOW_COLUMNS} FROM answer WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
+        f"SELECT {FLOW_COLUMNS} FROM {answer} WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
         [start, start + count],
     ).fetchall()
     keys: dict[int, dict[str, list[str]]] = {}
     for flow, name, value in connection.execute(
-        """SELECT k.flow, k.name, k.value FROM answer_keys AS k
-           SEMI JOIN (SELECT flow FROM answer WHERE rowid >= ? AND rowid < ?) USING (flow)
+        f"""SELECT k.flow, k.name, k.value FROM {answer}_keys AS k
+           SEMI JOIN (SELECT flow FROM {answer} WHERE rowid >= ? AND rowid < ?) USING (flow)
            ORDER BY k.flow, k.name, k.value""",
         [start, start + count],
     ).fetchall():

@@ -54,6 +54,7 @@ class DuckStore:
         self._file = DuckFile(path, layout=Layout(VERSION, create), create=create_missing, timeout=timeout)
         self._given = settings
         self._settings: Settings | None = None
+        self._answers = 0
 
     @property
     def missing(self) -> Mapping[Capability, str]:
@@ -103,13 +104,17 @@ class DuckStore:
             return querying.summary(connection, now, settings, given=as_of is not None)
 
     def flows(self, which: FlowFilter, as_of: datetime | None = None) -> Iterator[Flow]:
+        self._answers += 1
+        answer = f"answer_{self._answers}"
         with self._at(as_of) as (connection, now, settings):
-            querying.select_flows(connection, which, now, settings)
+            querying.select_flows(connection, which, now, settings, answer)
             scope_of = querying.scopes(connection)
         start = 0
         while True:
             with self._file.workbench() as connection:
-                page = querying.to_flows(connection, start, PAGE, scope_of)
+                page = querying.to_flows(connection, answer, start, PAGE, scope_of)
+                if len(page) < PAGE:
+                    connection.execute(f"DROP TABLE {answer}; DROP TABLE {answer}_keys")
             yield from page
             if len(page) < PAGE:
                 return
@@ -201,6 +206,7 @@ class DuckStore:
             from clew.reconstruct.duckdb import rebuilding
 
             rebuilding.remember(connection, wanted)
+        self._file.release()
         with self._file.workbench() as connection:
             rebuilding.relive(connection, settings)
             try:
