@@ -335,13 +335,17 @@ def _read_body(body: bytes | None, content_type: str | None) -> Any:
 
 def _parse(text: str | bytes, problem: str, *, attribute: str = "") -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        # RFC 8259: JSON between systems is UTF-8; a reader may ignore a byte order mark.
+        return _decode_json(text if isinstance(text, str) else text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise EnvelopeError(f"{problem}: {error}", attribute=attribute) from None
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_decode_json: Final[Callable[[str], Any]] = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def _dump(value: Any) -> str:

@@ -18,6 +18,7 @@ from clew.tracer.context import current
 
 _MAX_DEPTH: Final = 20
 _MAX_BITS: Final = 1024
+_TO_SECONDS: Final = len("2026-03-02T09:00:00")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # OpenTelemetry's names for the levels whose names differ.
 _SEVERITY: Final = {"WARNING": "WARN", "CRITICAL": "FATAL", "NOTSET": "TRACE"}
@@ -84,7 +85,7 @@ class JsonFormatter(logging.Formatter):
         second, micros = divmod(round(created * 1_000_000), 1_000_000)
         # Lines come in bursts: the calendar is worked out once a second.
         if second != self._second:
-            self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second_text = datetime.fromtimestamp(second, UTC).isoformat()[:_TO_SECONDS]
             self._second = second
         return f"{self._second_text}.{micros:06d}Z"
 

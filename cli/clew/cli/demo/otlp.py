@@ -44,10 +44,12 @@ def span_json(span: ReadableSpan) -> str:
         f'"startTimeUnixNano":"{span.start_time}","endTimeUnixNano":"{span.end_time}",'
         f'"attributes":{_attributes(span.attributes or {})}'
     )
-    if span.events:
-        text += f',"events":[{",".join(map(_event, span.events))}]'
-    if span.links:
-        text += f',"links":[{",".join(map(_link, span.links))}]'
+    # The SDK copies these each time it is asked.
+    events, links = span.events, span.links
+    if events:
+        text += f',"events":[{",".join(map(_event, events))}]'
+    if links:
+        text += f',"links":[{",".join(map(_link, links))}]'
     return f'{text},"status":{_status(span)}}}'
 
 

@@ -182,7 +182,7 @@ class SpanFile(_File, SpanProcessor):
         """Take a span of the SDK."""
         recording = self._recording
         text = span_json(span)
-        if span.events:
+        if not span.status.is_ok:
             text = recording.shown(text)
         end_ns = span.end_time or 0
         span_id = f"{span.context.span_id:016x}"
