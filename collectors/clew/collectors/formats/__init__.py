@@ -14,7 +14,7 @@ from clew.collectors.formats.settings import Redaction, Settings
 
 if TYPE_CHECKING:
     from clew.collectors.formats.language import Format
-    from clew.collectors.formats.plan import Plan
+    from clew.collectors.formats.plans import Plan
 
 __all__ = ["Redaction", "Settings", "catalogue", "load", "plan", "recognise"]
 
@@ -78,10 +78,12 @@ def load(path: Path) -> Format:
 
 def _plan(format: Format, sample: Sequence[str], settings: Settings) -> Plan:
     from clew.collectors.formats.compiler import compile_json
-    from clew.collectors.formats.flat import compile_flat
-    from clew.collectors.formats.plan import Plan
+    from clew.collectors.formats.flat import compile_rows
+    from clew.collectors.formats.lines import compile_lines
+    from clew.collectors.formats.plans import Plan
 
-    if format.flat:
-        return Plan(format.name, compile_flat(format, settings))
-    del sample
-    return Plan(format.name, compile_json(format, settings))
+    if any(row.sql for row in format.rows):
+        return Plan(format.name, compile_rows(format, settings))
+    if format.rows:
+        return Plan(format.name, compile_json(format, settings))
+    return Plan(format.name, compile_lines(format, settings, sample))

@@ -111,13 +111,14 @@ class ColumnCompiler:
             self.result.values[name] = value
             value = name
         condition = " AND ".join([f"{value} IS NOT NULL", *(f"{before} IS NULL" for before in parts)])
-        self.result.claims.append(Claim(found, condition, index))
+        if any(one.claimable for one in found):
+            self.result.claims.append(Claim(found, condition, index))
         parts.append(value)
 
     def _named(self, first: First) -> tuple[str, str | None]:
         """The text and index as columns of the first layer where they are more than a reference."""
         index = first.index
-        if index is None and first.blank and first.found[0].index:
+        if index is None and first.blank:
             return first.text, None
         name = f"{self.prefix}t_{len(self.result.texts)}"
         self.result.texts[name] = first.text
@@ -172,7 +173,7 @@ class ColumnCompiler:
             if found:
                 text, index = self._named(First(found, blank=False))
                 values.append(text)
-                names = [quoted(_leaf(one.name, scopes)) for one in found]
+                names = [quoted(self._leaf(one.name)) for one in found]
                 keys.append(f"[{', '.join(names)}][{index}]" if index else names[0])
                 used.append((found, index))
         self.result.sql["correlation_id"] = coalesce(values)
@@ -192,22 +193,7 @@ class ColumnCompiler:
 
     def _pieces(self, places: Sequence[Found], *, instance: bool) -> list[str]:
         """Members of the keys object: every name but the one in correlation_key, each once."""
-        scopes = self.format.vocabulary or ()
-        names = [_leaf(one.name, scopes) for one in places]
-        first = places[0] if places else None
-        together = first and all(
-            one.source == first.source and one.index == first.index + place
-            for place, one in enumerate(places)
-        )
-        if first and first.index and together and len(places) > 3:  # noqa: PLR2004  a few are quicker one by one
-            labels = "[" + ", ".join(quoted(_label(name)) for name in names) + "]"
-            given = "[" + ", ".join(map(quoted, names)) + "]"
-            at = f"{first.source}[{first.index - 1} + i]"
-            guard = f"c_correlation_key <> {given}[i] AND " if instance else ""
-            return [
-                f"array_to_string(list_transform({labels}, lambda n, i:"
-                f" CASE WHEN {guard}{at} <> '' THEN n || to_json({at}) END), ',')"
-            ]
+        names = [self._leaf(one.name) for one in places]
         pieces = []
         for place, (name, one) in enumerate(zip(names, places, strict=True)):
             text = f"nullif({one.sql}, '')"
@@ -223,35 +209,56 @@ class ColumnCompiler:
         return pieces
 
     def _dead_letters(self) -> None:
+        """Kind and columns of what carries a broker's or framework's dead-letter headers."""
+        letters = vocabulary().dead_letters
         flags: list[str] = []
-        columns: dict[str, list[str]] = {}
-        for names in vocabulary().dead_letters:
-            mark = self._first(names.when)
-            if mark is None:
+        systems: list[str] = []
+        for unless in sorted({one.unless or "" for one in letters}):
+            alike = [one for one in letters if (one.unless or "") == unless]
+            marks = [(path, one.system) for one in alike for path in one.when]
+            found = self._find([path for path, _ in marks])
+            if not found:
                 continue
-            flag = f"{mark} <> {quoted(names.unless)}" if names.unless else f"{mark} IS NOT NULL"
-            flags.append(flag)
-            if names.system:
-                columns.setdefault("system", []).append(f"CASE WHEN {flag} THEN {quoted(names.system)} END")
-            for column, paths in names.columns.items():
-                text = self._first(paths)
-                if text is not None:
-                    columns.setdefault(column, []).append(converted(column, text, None, zone="UTC"))
+            text, index = self._named(First(found, blank=True))
+            flags.append(f"{text} <> {quoted(unless)}" if unless else f"{text} IS NOT NULL")
+            of = dict(marks)
+            named = [self._bare(one.name) for one in found]
+            listed = ", ".join(quoted(of[name]) if of[name] else "NULL" for name in named)
+            systems.append(
+                f"[{listed}][{index or 1}]" if index else f"CASE WHEN {flags[-1]} THEN {listed} END"
+            )
         if not flags:
             return
         dead = f"coalesce({' OR '.join(flags)}, false)"
         sql = self.result.sql
         sql["kind"] = f"CASE WHEN {dead} THEN 'dead_letter' ELSE {sql['kind']} END"
-        for column, found in columns.items():
-            both = coalesce([*found, sql[column]] if sql[column] != "NULL" else found)
-            sql[column] = f"CASE WHEN {dead} THEN {both} ELSE {sql[column]} END"
+        sql["system"] = (
+            f"CASE WHEN {dead} THEN {coalesce([*systems, sql['system']])} ELSE {sql['system']} END"
+        )
+        for column in dict.fromkeys(column for one in letters for column in one.columns):
+            found = self._find([path for one in letters for path in one.columns.get(column, ())])
+            if found:
+                text, _ = self._named(First(found, blank=True))
+                value = converted(column, text, None, zone="UTC")
+                both = value if sql[column] == "NULL" else f"coalesce({value}, {sql[column]})"
+                sql[column] = f"CASE WHEN {dead} THEN {both} ELSE {sql[column]} END"
 
-    def _first(self, paths: Sequence[str]) -> str | None:
+    def _find(self, paths: Sequence[str]) -> tuple[Found, ...]:
         scopes = self.format.vocabulary or ()
-        found = tuple(
+        return tuple(
             self.lookup.find([_within(scope, path) for scope in scopes for path in paths], shared=True)
         )
-        return self._named(First(found, blank=True))[0] if found else None
+
+    def _leaf(self, path: str) -> str:
+        """The name as written."""
+        return self._bare(path).rpartition("/")[2]
+
+    def _bare(self, path: str) -> str:
+        """A path without the scope in which it was looked for."""
+        for scope in self.format.vocabulary or ():
+            if scope and path.startswith(f"{scope}/"):
+                return path[len(scope) + 1 :]
+        return path
 
 
 def _paths(given: Field) -> list[str]:
@@ -260,14 +267,6 @@ def _paths(given: Field) -> list[str]:
 
 def _within(scope: str, path: str) -> str:
     return f"{scope}/{path}" if scope else path
-
-
-def _leaf(path: str, scopes: Sequence[str]) -> str:
-    """The name as written, without the scope in which it was looked for."""
-    for scope in scopes:
-        if scope and path.startswith(f"{scope}/"):
-            return path[len(scope) + 1 :]
-    return path.rpartition("/")[2]
 
 
 def _label(name: str) -> str:

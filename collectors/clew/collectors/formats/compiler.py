@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from clew.collectors.formats.columns import COMPUTED, PLACEHOLDER, ColumnCompiler, Columns
 from clew.collectors.formats.functions import expand
 from clew.collectors.formats.language import Format, Row, Shape
-from clew.collectors.formats.leftovers import rest_of
+from clew.collectors.formats.leftovers import patches, rest_of
 from clew.collectors.formats.lookup import JsonLists, column_name
 from clew.collectors.formats.paths import Steps, alternatives, json_path, quoted
 from clew.collectors.formats.settings import Settings
@@ -91,13 +91,15 @@ def _final(layer: str, keys: str, attributes: str) -> str:
 def _attributes(format: Format, columns: Columns, lookup: JsonLists) -> str:
     given = format.record.get("attributes")
     if given is None or given.sql is None:
-        return rest_of(lookup.columns[lookup.default], lookup.default, columns)
+        return _rest(lookup, lookup.default, columns)
     return PLACEHOLDER.sub(
-        lambda match: (
-            rest_of(lookup.columns[match[1]], match[1], columns) if match[2] == "rest" else match[0]
-        ),
+        lambda match: _rest(lookup, match[1], columns) if match[2] == "rest" else match[0],
         given.sql,
     )
+
+
+def _rest(lookup: JsonLists, base: str, columns: Columns) -> str:
+    return rest_of(lookup.columns[base], list(patches(base, columns, "p").values()))
 
 
 def _rows(format: Format, source: str) -> tuple[str, list[str]]:

@@ -10,29 +10,36 @@ from clew.collectors.formats.lookup import Found
 from clew.collectors.formats.paths import Steps, quoted
 
 
-def rest_of(column: str, base: str, columns: Columns) -> str:
-    """SQL of the JSON object in ``column`` less what was taken; NULL when nothing is left.
+def patches(base: str, columns: Columns, name: str) -> dict[str, str]:
+    """SQL of the patches that remove what was taken from ``base``: select items for a layer of their own.
 
-    A patch is put together from what this row's columns took, and merged (RFC 7396: null
-    removes). Nested members go by patches of their own, as a patch must not name a member twice.
+    RFC 7396: null removes. Nested members go by patches of their own, as a patch must not
+    name a member twice.
     """
-    flat = [_taken(claim, base, nested=False) for claim in columns.claims]
-    flat += _keys_taken(columns.key_claims, base)
-    nested = [_taken(claim, base, nested=True) for claim in columns.claims]
-    nested += [
+    flat = [_taken(claim, base, nested=False) for claim in columns.claims] + _keys_taken(
+        columns.key_claims, base
+    )
+    deep = [_taken(claim, base, nested=True) for claim in columns.claims]
+    deep += [
         f"CASE WHEN {one.sql} <> '' THEN {quoted(_patch(one.steps))} END"
         for one in columns.key_claims
         if one.base == base and one.claimable and len(one.steps) > 1
     ]
     flat = [one for one in flat if one]
-    deep = [one for one in nested if one]
-    patch = f"'{{' || concat_ws(',', {', '.join(flat)}) || '}}'" if flat else "'{}'"
-    merged = f"TRY(json_merge_patch({column}, {patch}))"
+    items = {f"{name}_0": f"'{{' || concat_ws(',', {', '.join(flat)}) || '}}'" if flat else "'{}'"}
+    items |= {f"{name}_{place}": one for place, one in enumerate((one for one in deep if one), 1)}
+    return items
+
+
+def rest_of(column: str, patched_by: Sequence[str]) -> str:
+    """SQL of the JSON object in ``column`` less what was taken; NULL when nothing is left."""
+    flat, *deep = patched_by
+    merged = f"TRY(json_merge_patch({column}, {flat}))"
     if deep:
         used = ", ".join(f"coalesce({one}, '{{}}')" for one in deep)
         merged = (
             f"CASE WHEN coalesce({', '.join(deep)}) IS NULL THEN {merged}"
-            f" ELSE TRY(json_merge_patch({column}, {patch}, {used})) END"
+            f" ELSE TRY(json_merge_patch({column}, {flat}, {used})) END"
         )
     return f"nullif({merged}, '{{}}')"
 
@@ -52,28 +59,11 @@ def _taken(claim: Claim, base: str, *, nested: bool) -> str:
 
 
 def _keys_taken(found: Sequence[Found], base: str) -> list[str]:
-    """Patches for the ID-like members, by one pass over the list in which they lie side by side."""
-    runs: list[list[Found]] = []
-    for one in found:
-        if one.base != base or not one.claimable or len(one.steps) != 1:
-            continue
-        if runs and runs[-1][0].source == one.source and runs[-1][-1].index + 1 == one.index:
-            runs[-1].append(one)
-        else:
-            runs.append([one])
-    pieces = []
-    for run in runs:
-        patches = [quoted(_patch(one.steps)[1:-1]) for one in run]
-        if len(run) == 1 or not run[0].index:
-            pieces += [
-                f"CASE WHEN {one.sql} <> '' THEN {patch} END" for one, patch in zip(run, patches, strict=True)
-            ]
-            continue
-        at = f"{run[0].source}[{run[0].index - 1} + i]"
-        pieces.append(
-            f"array_to_string(list_transform([{', '.join(patches)}], lambda n, i: CASE WHEN {at} <> '' THEN n END), ',')"
-        )
-    return [f"nullif({piece}, '')" for piece in pieces]
+    return [
+        f"CASE WHEN {one.sql} <> '' THEN {quoted(_patch(one.steps)[1:-1])} END"
+        for one in found
+        if one.base == base and one.claimable and len(one.steps) == 1
+    ]
 
 
 def _named(steps: Steps) -> bool:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from clew.collectors.formats.paths import Steps, alternatives, identifier, json_path, quoted
-
-_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +74,18 @@ class JsonLists:
                 places += [
                     ((outer, *steps), False) for steps in alternatives(rest) for outer in self.containers
                 ]
+            if shared:
+                # What lies deeper under a shared name is copied, not moved: patches stay short.
+                places = [(steps, claimable and len(steps) == 1) for steps, claimable in places]
             for steps, claimable in places:
                 if (base, steps) in taken or (self.known is not None and not self.known(base, steps)):
                     continue
                 taken.add((base, steps))
                 order = self.texts.setdefault(where, [])
-                order.append(steps)
-                found.append(Found(path, base, steps, self._list("t", where), len(order), claimable))
+                if steps not in order:
+                    order.append(steps)
+                index = order.index(steps) + 1
+                found.append(Found(path, base, steps, self._list("t", where), index, claimable))
         return found
 
     def json(self, path: str) -> str:
@@ -153,7 +157,16 @@ class NamedColumns:
         return f"to_json({self.columns[path]})" if path in self.columns else "NULL::JSON"
 
 
-Lookup = JsonLists | NamedColumns
+class Lookup(Protocol):
+    """What the compiler of columns needs of a source of texts."""
+
+    def find(self, paths: Sequence[str], *, shared: bool = False) -> list[Found]:
+        """Every place where the paths may lie, in order of preference."""
+        ...
+
+    def json(self, path: str) -> str:
+        """SQL of the JSON found at a path; NULL where there is none."""
+        ...
 
 
 def _path(steps: Steps) -> str:
@@ -178,32 +191,18 @@ class First:
         """SQL of which place it is, from 1; NULL for none of them; None when there is only one place."""
         if len(self.found) == 1:
             return None
-        if self._slice() is None:
-            tests = " ".join(
-                f"WHEN {self._test(one.sql)} THEN {place}" for place, one in enumerate(self.found, 1)
-            )
-            return f"CASE {tests} END"
-        return f"list_position(list_transform({self._slice()}, lambda x: {self._test('x')}), true)"
+        tests = " ".join(
+            f"WHEN {self._test(one.sql)} THEN {place}" for place, one in enumerate(self.found, 1)
+        )
+        return f"CASE {tests} END"
 
     @property
     def text(self) -> str:
         """SQL of the text that it holds."""
-        if self.blank and (together := self._slice()) is not None:
-            return f"list_any_value({together})"
-        if not self.blank and (together := self._slice()) is not None:
-            return f"list_any_value(list_transform({together}, lambda x: nullif(x, '')))"
-        texts = [one.sql if self.blank else f"nullif({one.sql}, '')" for one in self.found]
-        return texts[0] if len(texts) == 1 else f"coalesce({', '.join(texts)})"
+        if self.blank:
+            texts = [one.sql for one in self.found]
+            return texts[0] if len(texts) == 1 else f"coalesce({', '.join(texts)})"
+        return f"CASE {' '.join(f'WHEN {self._test(one.sql)} THEN {one.sql}' for one in self.found)} END"
 
     def _test(self, sql: str) -> str:
         return f"{sql} IS NOT NULL" if self.blank else f"{sql} <> ''"
-
-    def _slice(self) -> str | None:
-        """All places as one list, where they lie side by side and are many."""
-        first = self.found[0]
-        if len(self.found) <= _FEW or any(
-            one.source != first.source or one.index != first.index + place
-            for place, one in enumerate(self.found)
-        ):
-            return None
-        return f"{first.source}[{first.index}:{first.index + len(self.found) - 1}]"

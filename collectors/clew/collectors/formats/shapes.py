@@ -18,6 +18,8 @@ from clew.collectors.formats.paths import Steps, quoted
 
 MOST_SHAPES = 4
 _MOST_MEMBERS = 120
+_LEAST_SHARE = 50
+"""A shape of less than one in this many sampled lines is not worth its comparison."""
 
 
 @dataclass(slots=True)
@@ -26,8 +28,8 @@ class Member:
 
     name: str
     steps: Steps
-    quotes: bool = True
-    """A string; otherwise a number, truth value, array or object that is written as it is."""
+    quotes: bool | None = None
+    """A string; False for a number, truth value, array or object; None where only null was seen."""
     escapes: bool = False
     """A string in which some line needed escapes."""
     null: bool = False
@@ -54,11 +56,14 @@ class Shapes:
     shapes: tuple[Shape, ...]
     leaves: frozenset[Steps] = field(default=frozenset())
 
-    def known(self, base: str, steps: Steps) -> bool:
+    def known(self, steps: Steps) -> bool:
         """Whether anything can be at ``steps`` in a line that fits a shape."""
-        if base:
-            return False
         return any(steps[:end] in self.leaves for end in range(1, len(steps) + 1))
+
+    def plain(self, steps: Steps) -> bool:
+        """Whether the text at ``steps`` needs no escaping in JSON."""
+        members = self.member(steps)
+        return bool(members) and all(one.quotes and not one.escapes for one in members)
 
     def member(self, steps: Steps) -> list[Member]:
         """The members at ``steps``, one for each shape that has it."""
@@ -99,10 +104,10 @@ def learn(lines: Sequence[str], asked: Iterable[Steps]) -> Shapes | None:
         else:
             shapes.append(Shape(members, colon, comma, 1))
     shapes.sort(key=lambda shape: -shape.lines)
-    kept = tuple(shapes[:MOST_SHAPES])
-    if not kept or sum(1 for shape in kept for _ in shape.members) > _MOST_MEMBERS:
+    kept = tuple(shape for shape in shapes[:MOST_SHAPES] if shape.lines * _LEAST_SHARE >= len(lines))
+    if not kept or any(sum(1 for _ in _leaves(shape.members)) > _MOST_MEMBERS for shape in kept):
         return None
-    return Shapes(kept, frozenset(steps for shape in kept for steps in _leaves(shape.members)))
+    return Shapes(kept, frozenset(member.steps for shape in kept for member in _leaves(shape.members)))
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -178,11 +183,10 @@ def _joined(old: Member, new: Member, lines: int) -> Member | None:
         members = _merge(old.members, new.members, lines)
         if members is None:
             return None
-    only_null = old.null and old.seen == 0
     return Member(
         old.name,
         old.steps,
-        quotes=new.quotes if only_null or new.null is False and old.null and not old.escapes else old.quotes,
+        quotes=new.quotes if old.quotes is None else old.quotes,
         escapes=old.escapes or new.escapes,
         null=old.null or new.null,
         members=members,
@@ -190,9 +194,9 @@ def _joined(old: Member, new: Member, lines: int) -> Member | None:
     )
 
 
-def _leaves(members: Iterable[Member]) -> Iterable[Steps]:
+def _leaves(members: Iterable[Member]) -> Iterable[Member]:
     for member in members:
         if member.members is None:
-            yield member.steps
+            yield member
         else:
             yield from _leaves(member.members)

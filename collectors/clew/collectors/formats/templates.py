@@ -1,0 +1,111 @@
+"""SQL that writes an object of a shape again: whole, to compare, or less what was taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from clew.collectors.formats.paths import Steps, quoted
+from clew.collectors.formats.shapes import Member, Shape
+
+TextAt = Callable[[Steps], str]
+"""SQL of the text at a leaf."""
+
+
+def whole(shape: Shape, text_at: TextAt) -> str:
+    """The line as it must be if it is of this shape and holds nothing else."""
+    return _concat(_object(shape.members, shape.lines, shape, text_at))
+
+
+def _object(members: Sequence[Member], lines: int, shape: Shape, text_at: TextAt) -> list[str]:
+    if members[0].seen < lines:
+        pieces = [_concat(_member(one, "", lines, shape, text_at)) for one in members]
+        pieces = [
+            piece if one.seen == lines else _present(one, piece, text_at)
+            for one, piece in zip(members, pieces, strict=True)
+        ]
+        return ["'{'", f"concat_ws({quoted(shape.comma)}, {', '.join(pieces)})", "'}'"]
+    args = ["'{'"]
+    for place, one in enumerate(members):
+        own = _member(one, shape.comma if place else "", lines, shape, text_at)
+        args += own if one.seen == lines or one.null else [_present(one, _concat(own), text_at)]
+    return [*args, "'}'"]
+
+
+def _member(one: Member, before: str, lines: int, shape: Shape, text_at: TextAt) -> list[str]:
+    label = quoted(before + json.dumps(one.name, ensure_ascii=False) + shape.colon)
+    if one.members is not None:
+        return [label, *_object(one.members, one.seen, shape, text_at)]
+    return [label, *_value(one, text_at(one.steps))]
+
+
+def _value(one: Member, text: str) -> list[str]:
+    if one.quotes and not one.escapes:
+        args = ["'\"'", text, "'\"'"]
+    else:
+        args = [f"to_json({text})::VARCHAR" if one.quotes or one.quotes is None else text]
+    return [f"CASE WHEN {text} IS NULL THEN 'null' ELSE {_concat(args)} END"] if one.null else args
+
+
+def _present(one: Member, piece: str, text_at: TextAt) -> str:
+    return f"CASE WHEN {_exists(one, text_at)} THEN {piece} END"
+
+
+def _exists(one: Member, text_at: TextAt) -> str:
+    if one.members is None:
+        return f"{text_at(one.steps)} IS NOT NULL"
+    return " OR ".join(_exists(inner, text_at) for inner in one.members)
+
+
+def _concat(args: Sequence[str]) -> str:
+    """``concat`` with neighbouring literals made one."""
+    merged: list[str] = []
+    for arg in args:
+        if merged and _literal(arg) and _literal(merged[-1]):
+            merged[-1] = merged[-1][:-1] + arg[1:]
+        else:
+            merged.append(arg)
+    return merged[0] if len(merged) == 1 else f"concat({', '.join(merged)})"
+
+
+def _literal(sql: str) -> bool:
+    return sql.startswith("'") and sql.endswith("'") and "'" not in sql[1:-1].replace("''", "")
+
+
+def less(shape: Shape, text_at: TextAt, taken: Callable[[Steps], str | None]) -> str:
+    """The object without what ``taken`` (SQL condition at a leaf) says; NULL when nothing is left."""
+    compact = Shape(shape.members, ":", ",", shape.lines)
+    pieces = _left(compact.members, shape.lines, compact, text_at, taken)
+    return f"nullif(concat('{{', concat_ws(',', {', '.join(pieces)}), '}}'), '{{}}')"
+
+
+def _left(
+    members: Sequence[Member], lines: int, shape: Shape, text_at: TextAt, taken: Callable[[Steps], str | None]
+) -> list[str]:
+    """Arguments for concat_ws. Members that are always there run together in one argument."""
+    pieces: list[str] = []
+    run: list[str] = []
+    for one in members:
+        condition = taken(one.steps) if one.members is None else None
+        if one.members is not None:
+            inner = _left(one.members, one.seen, shape, text_at, taken)
+            label = quoted(json.dumps(one.name, ensure_ascii=False) + ":{")
+            args = [label, f"concat_ws(',', {', '.join(inner)})", "'}'"]
+        else:
+            args = _member(one, "", lines, shape, text_at)
+        always = one.seen == lines or (one.null and one.members is None)
+        if condition is None and always:
+            run += [quoted(","), *args] if run else args
+            continue
+        if run:
+            pieces.append(_concat(run))
+            run = []
+        piece = _concat(args)
+        if condition is not None:
+            piece = f"CASE WHEN {condition} THEN NULL ELSE {piece} END"
+        if not always:
+            piece = _present(one, piece, text_at)
+        pieces.append(piece)
+    if run:
+        pieces.append(_concat(run))
+    return pieces
