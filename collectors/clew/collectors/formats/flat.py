@@ -35,59 +35,81 @@ _ATTRIBUTES_FIRST = {"operation"}
 _DEAD_LETTER = "dead_letter"
 
 
-def compile_flat(format: Format, settings: Settings, source: str = RAW) -> str:
-    """The SELECT for a format with ``flat``: the name that its rows give the object of attributes.
+def compile_rows(format: Format, settings: Settings, source: str = RAW) -> str:
+    """The SELECT for a format whose ``rows`` are SQL, or that names a ``flat`` object of attributes.
 
-    ``attributes`` is the column that the format maps to it, unchanged: nothing is taken
-    out, so that it stays what was written. ``reject`` is the column mapped to ``reject``.
+    Its ``record`` maps whole columns of those rows. ``attributes`` is the column mapped to
+    it, unchanged: nothing is taken out, so that it stays what was written. ``reject`` is
+    the column mapped to ``reject``, NULL where the row is a Record.
     """
-    assert format.flat is not None  # noqa: S101  the caller dispatches on it
     relation, bases = _rows(format, source)
     columns = {base: column_name(base) for base in bases}
     lookup = JsonLists(columns, "w")
     own = ColumnCompiler(replace(format, vocabulary=()), lookup, settings)
     compiled = own.compile()
     sql = dict(compiled.sql)
-    for column in ("reject", "attributes", "correlation_id", "correlation_key"):
+    for column in ("reject", "attributes", "keys", "correlation_id", "correlation_key"):
         sql[column] = _own(own, format.record.get(column))
-
-    flat = columns[format.flat]
-    ids = _Ids(*key_names(settings))
-    names = _Names()
-    shared = names.struct()
-    layer = relation
-    for items in (
-        [*lookup.lists(), f"{ids.entries(flat)} AS ids", f"{names.found(flat)} AS found"],
+    found = _Attributes(columns[format.flat], settings) if format.flat else None
+    layers = [
+        [*lookup.lists(), *(found.lookups() if found else ())],
         [f"{value} AS {name}" for name, value in compiled.texts.items()],
         [f"{value} AS {name}" for name, value in compiled.values.items()],
-        [f"{ids.instance('ids')} AS instance", f"CASE WHEN found IS NOT NULL THEN {shared} END AS shared"],
-        [f"coalesce({', '.join(f'instance[{at}]' for at in range(1, len(ids.names) + 1))}) AS correlation"],
-        ["CASE WHEN correlation IS NOT NULL THEN list_position(instance, correlation) END AS correlation_at"],
-    ):
+        *(found.layers() if found else ()),
+    ]
+    for items in layers:
         if items:
-            layer = f"SELECT *, {', '.join(items)} FROM ({layer})"
-    for column in SHARED:
-        parts = [sql[column], f"shared.{identifier(column)}"]
-        if column in _ATTRIBUTES_FIRST:
-            parts.reverse()
-        sql[column] = f"coalesce({', '.join(part for part in parts if part != 'NULL')})"
-    for column in names.overridden:
-        sql[column] = f"coalesce(shared.{identifier('dead_' + column)}, {sql[column]})"
-    sql["kind"] = f"CASE WHEN shared.dead THEN {quoted(_DEAD_LETTER)} ELSE {sql['kind']} END"
-    has_own = sql["correlation_id"] != "NULL"
-    own_id = sql["correlation_id"]
-    sql["correlation_id"] = f"coalesce({own_id}, correlation)"
-    listed = ", ".join(quoted(name) for name in ids.names)
-    key = f"([{listed}])[correlation_at]"
-    sql["correlation_key"] = (
-        f"CASE WHEN {own_id} IS NOT NULL THEN {sql['correlation_key']} ELSE {key} END" if has_own else key
-    )
-    if format.record.get("keys") is None:
-        sql["keys"] = ids.others("ids", "correlation_at")
+            relation = f"SELECT *, {', '.join(items)} FROM ({relation})"
+    if found:
+        found.fill(sql)
     sql["position"] = "position"
     sql["body"] = f"CASE WHEN ({sql['reject']}) IS NULL THEN {sql['body']} ELSE {columns['line']} END"
     items = [f'({sql[column.name]})::{column.type} AS "{column.name}"' for column in RECORD]
-    return f"SELECT {', '.join(items)}, ({sql['reject']})::VARCHAR AS reject FROM ({layer})"
+    return f"SELECT {', '.join(items)}, ({sql['reject']})::VARCHAR AS reject FROM ({relation})"
+
+
+@dataclass(slots=True)
+class _Attributes:
+    """What one flat object of attributes adds to a Record."""
+
+    flat: str
+    settings: Settings
+    ids: _Ids = field(init=False)
+    names: _Names = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ids = _Ids(*key_names(self.settings))
+        self.names = _Names()
+
+    def lookups(self) -> list[str]:
+        """Select items over the rows."""
+        return [f"{self.ids.entries(self.flat)} AS ids", *self.names.lookups(self.flat)]
+
+    def layers(self) -> list[list[str]]:
+        """Select items, each layer over the one before."""
+        places = range(1, len(self.ids.names) + 1)
+        return [
+            [f"{self.ids.instance('ids')} AS instance", f"{self.names.shared()} AS shared"],
+            [f"coalesce({', '.join(f'instance[{at}]' for at in places)}) AS correlation"],
+            [
+                "CASE WHEN correlation IS NOT NULL THEN list_position(instance, correlation) END AS correlation_at"
+            ],
+        ]
+
+    def fill(self, sql: dict[str, str]) -> None:
+        """Put what was found where the format's own fields give nothing."""
+        for column in SHARED:
+            parts = [sql[column], f"shared.{identifier(column)}"]
+            if column in _ATTRIBUTES_FIRST:
+                parts.reverse()
+            sql[column] = f"coalesce({', '.join(part for part in parts if part != 'NULL')})"
+        for column in self.names.overridden:
+            sql[column] = f"coalesce(shared.{identifier('dead_' + column)}, {sql[column]})"
+        sql["kind"] = f"CASE WHEN shared.dead THEN {quoted(_DEAD_LETTER)} ELSE {sql['kind']} END"
+        listed = ", ".join(quoted(name) for name in self.ids.names)
+        sql["correlation_id"] = "correlation"
+        sql["correlation_key"] = f"([{listed}])[correlation_at]"
+        sql["keys"] = self.ids.others("ids", "correlation_at")
 
 
 def _own(compiler: ColumnCompiler, given: Field | None) -> str:
@@ -139,13 +161,19 @@ class _Names:
     overridden: list[str] = field(default_factory=list)
     """Columns that a dead letter's own words replace, known after :meth:`struct`."""
 
-    def found(self, flat: str) -> str:
-        """The texts of all names where there is any, else NULL: VARCHAR[]. After :meth:`struct`."""
+    def lookups(self, flat: str) -> list[str]:
+        """``found``: the texts of all names where there is any of them, else NULL: VARCHAR[]."""
+        self.struct()
         heads = {str(steps[0]) for steps in self.places}
         words = sorted(name for name in heads if not name.startswith("messaging."))
         pattern = f'"messaging\\.|{_one_of(words)}:'
         paths = ", ".join(quoted(json_path(steps)) for steps in self.places)
-        return f"CASE WHEN regexp_matches({flat}, {quoted(pattern)}) THEN json_extract_string({flat}, [{paths}]) END"
+        there = f"regexp_matches({flat}, {quoted(pattern)})"
+        return [f"CASE WHEN {there} THEN json_extract_string({flat}, [{paths}]) END AS found"]
+
+    def shared(self) -> str:
+        """The struct, computed only where something was found."""
+        return f"CASE WHEN found IS NOT NULL THEN {self.struct()} END"
 
     def struct(self) -> str:
         """One struct over ``found``, so that it is computed only where ``found`` is."""
