@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from clew.collectors.files.inputs import Input
     from clew.collectors.files.sources import Resolved
-    from clew.collectors.formats.plan import Plan
+    from clew.collectors.formats.plans import Plan
     from clew.collectors.formats.settings import Settings
     from clew.collectors.record import Batch
 

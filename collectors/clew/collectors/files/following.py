@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clew.collectors.files.inputs import Input
     from clew.collectors.files.reader import Reader
     from clew.collectors.files.sources import Resolved, Sources
-    from clew.collectors.formats.plan import Plan
+    from clew.collectors.formats.plans import Plan
     from clew.collectors.record import Batch
 
 Identity = tuple[int, int] | str

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clew.collectors.files.slabs import Bytes, Slabs
     from clew.collectors.files.streams import Stream
     from clew.collectors.files.units import Units
-    from clew.collectors.formats.plan import Plan
+    from clew.collectors.formats.plans import Plan
 
 LATENESS_US = 30_000_000
 """A file that is followed is taken to be complete up to this long ago (DESIGN §3)."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from clew.collectors.files.slabs import Bytes
     from clew.collectors.files.units import Units
-    from clew.collectors.formats.plan import Plan
+    from clew.collectors.formats.plans import Plan
 
 SAMPLE_UNITS = 200
 SAMPLE_BYTES = 1 << 20
