@@ -13,10 +13,11 @@ from clew.collectors.errors import UnknownFormat
 from clew.collectors.formats.settings import Redaction, Settings
 
 if TYPE_CHECKING:
+    from clew.collectors.formats.checking import Explained
     from clew.collectors.formats.language import Format
     from clew.collectors.formats.plans import Plan
 
-__all__ = ["Redaction", "Settings", "catalogue", "load", "plan", "recognise"]
+__all__ = ["Redaction", "Settings", "catalogue", "explain", "load", "plan", "recognise"]
 
 
 def recognise(sample: Sequence[str], *, settings: Settings | None = None) -> Plan:
@@ -29,14 +30,9 @@ def recognise(sample: Sequence[str], *, settings: Settings | None = None) -> Pla
         UnknownFormat: nothing fits.
     """
     from clew.collectors.formats.loader import built_in
-    from clew.collectors.formats.recognition import best_json, objects_in
+    from clew.collectors.formats.recognition import best
 
-    objects = objects_in(sample)
-    if not objects:
-        raise UnknownFormat(
-            "nothing here is recognised", help="clew formats lists the formats; --format names one"
-        )
-    return _plan(best_json(built_in(), objects), sample, settings or Settings())
+    return _plan(best(built_in(), sample), sample, settings or Settings())
 
 
 def plan(name_or_path: str, sample: Sequence[str] = (), *, settings: Settings | None = None) -> Plan:
@@ -71,19 +67,27 @@ def load(path: Path) -> Format:
     Raises:
         FormatError: it cannot be read, or anything is wrong with it.
     """
+    from clew.collectors.formats.checking import check_samples
     from clew.collectors.formats.loader import load_file
 
-    return load_file(path)
+    format = load_file(path)
+    check_samples(format)
+    return format
+
+
+def explain(line: str, format: str | None = None, *, settings: Settings | None = None) -> list[Explained]:
+    """What a line becomes: its Records, or the reason why it is rejected.
+
+    Raises:
+        UnknownFormat: no format of that name, or none that fits.
+    """
+    from clew.collectors.formats.checking import explained
+
+    made = plan(format, [line], settings=settings) if format else recognise([line], settings=settings)
+    return explained(made, [line])
 
 
 def _plan(format: Format, sample: Sequence[str], settings: Settings) -> Plan:
-    from clew.collectors.formats.compiler import compile_json
-    from clew.collectors.formats.flat import compile_rows
-    from clew.collectors.formats.lines import compile_lines
-    from clew.collectors.formats.plans import Plan
+    from clew.collectors.formats.assembly import assembled
 
-    if any(row.sql for row in format.rows):
-        return Plan(format.name, compile_rows(format, settings))
-    if format.rows:
-        return Plan(format.name, compile_json(format, settings))
-    return Plan(format.name, compile_lines(format, settings, sample))
+    return assembled(format, sample, settings)

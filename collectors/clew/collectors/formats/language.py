@@ -128,11 +128,11 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A line and the Record it must become: columns not named must be NULL."""
+    """A line, or lines that belong together, and what must become of it."""
 
     line: str
-    record: Mapping[str, Any] | None
-    """None where the line must be rejected, with ``reject`` as the reason."""
+    records: tuple[Mapping[str, Any], ...] = ()
+    """The Records: columns not named must be NULL. None of them where it must be rejected."""
     reject: str | None = None
     place: Place = Place()
 

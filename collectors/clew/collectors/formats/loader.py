@@ -181,15 +181,14 @@ def _inside(value: Value) -> Inside:
 
 def _sample(value: Value) -> Sample:
     found = value.mapping(("line", "record", "reject"), of="a sample")
-    if "line" not in found or not ({"record", "reject"} & found.keys()):
-        value.fail("a sample needs 'line', and 'record' or 'reject'")
-    record = None
-    if "record" in found:
-        found["record"].mapping(RECORD_COLUMNS, of="a sample's record")
-        record = plain_mapping(found["record"])
+    if "line" not in found or len({"record", "reject"} & found.keys()) != 1:
+        value.fail("a sample needs 'line', and either 'record' or 'reject'")
+    records = found["record"].items() if "record" in found else []
+    for record in records:
+        record.mapping(RECORD_COLUMNS, of="a sample's record")
     return Sample(
         line=found["line"].text(),
-        record=record,
+        records=tuple(plain_mapping(record) for record in records),
         reject=found["reject"].text() if "reject" in found else None,
         place=value.place,
     )

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Lines that belong together. ``begins`` is SQL over ``line``: a record begins here."""
+    """Lines belong together. ``count`` is SQL over ``raw(line, position)``, positions from 0:
+    how many lines form records that no later line can continue.
+    """
 
-    begins: str
+    count: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Plan:
     """How to decode one source. ``select`` runs over ``raw(line VARCHAR, position BIGINT)``."""
 
     format: str
-    """The format's name, inner formats after a slash: ``docker/pino``."""
+    """The format's name; inner formats follow after a slash: ``docker/pino``."""
     select: str
     multiline: Grouping | None = None
     """None where every unit is a record of its own."""
@@ -40,5 +42,5 @@ class Plan:
         table = pyarrow.table({"line": lines, "position": pyarrow.array(range(len(lines)), pyarrow.int64())})
         with duckdb.connect() as connection:
             connection.register("raw", table)
-            last = connection.sql(f"SELECT max(position) FROM raw WHERE {self.multiline.begins}").fetchall()
-        return int(last[0][0] or 0)
+            found = connection.execute(self.multiline.count).fetchall()
+        return int(found[0][0])

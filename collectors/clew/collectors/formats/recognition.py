@@ -10,23 +10,60 @@ from typing import Any
 from clew.collectors.errors import UnknownFormat
 from clew.collectors.formats.language import Format, Recognise, Shape
 from clew.collectors.formats.paths import Steps, alternatives
+from clew.collectors.formats.texts import csv_header
+
+_ANSI = re.compile("\x1b\\[[0-9;]*m")
+_PAIR = re.compile(r'(?:^|\s)[\w.@/-]+=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)')
 
 
-def best_json(formats: Sequence[Format], objects: Sequence[dict[str, Any]]) -> Format:
-    """The highest-ranking JSON format that fits most of the objects, else the one that fits any.
+_MOST = 0.5
+_SOME = 0.1
+"""Of a text format whose records go on over several lines, fewer lines match its pattern."""
+
+
+def best(formats: Sequence[Format], sample: Sequence[str]) -> Format:
+    """The highest-ranking format that fits most of the sample, else any of it.
 
     Raises:
         UnknownFormat: none fits.
     """
-    fitting = [
-        (sum(fits(one.recognise, unit) for unit in objects), one.recognise.rank, one)
-        for one in formats
-        if one.shape is Shape.JSON
-    ]
-    most = [(rank, count, one) for count, rank, one in fitting if count * 2 >= len(objects) and count]
-    if most:
-        return max(most, key=lambda entry: (entry[0], entry[1]))[2]
-    raise UnknownFormat("JSON, but of no known format", help="clew formats lists them; --format names one")
+    units = [unit for unit in sample if unit.strip()]
+    objects = objects_in(units)
+    scored: list[tuple[bool, int, float, Format]] = []
+    for one in formats:
+        share, enough = _share(one, units, objects)
+        if share > 0:
+            scored.append((share >= enough, one.recognise.rank, share, one))
+    if not scored:
+        raise UnknownFormat(
+            "nothing here is recognised",
+            help="clew formats lists the formats; --format names one or a file of yours",
+        )
+    return max(scored, key=lambda entry: entry[:3])[3]
+
+
+def _share(one: Format, units: Sequence[str], objects: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """(the part of the sample that a format fits, the part that is enough)."""
+    match one.shape:
+        case Shape.JSON:
+            # Broken lines count for no format, and text between the objects for none of JSON.
+            known = sum(fits(one.recognise, unit) for unit in objects)
+            return (known / len(objects) if len(objects) * 2 >= len(units) else known / len(units) / 2), _MOST
+        case Shape.TEXT:
+            patterns = [re.compile(f"(?s)(?:{pattern})\\Z") for pattern in one.patterns]
+            count = sum(any(pattern.match(_plain(unit)) for pattern in patterns) for unit in units)
+            return count / max(len(units), 1), _SOME if one.multiline else _MOST
+        case Shape.LOGFMT:
+            count = sum(len(_PAIR.findall(unit)) > 1 and not unit.lstrip().startswith("{") for unit in units)
+            return count / max(len(units), 1), _MOST
+        case Shape.CSV:
+            names = csv_header(units, one.delimiter)
+            needed = {*one.recognise.all}
+            return (1.0 if names and needed <= set(names) else 0.0), _MOST
+
+
+def _plain(unit: str) -> str:
+    return _ANSI.sub("", unit.rstrip("\r\n"))
 
 
 def fits(recognise: Recognise, unit: dict[str, Any]) -> bool:

@@ -1,0 +1,114 @@
+"""From a format, a sample and settings to a Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from clew.collectors.errors import FormatError, UnknownFormat
+from clew.collectors.formats.compiler import compile_json
+from clew.collectors.formats.envelopes import opened
+from clew.collectors.formats.flat import compile_rows
+from clew.collectors.formats.grouping import complete_count, joined_lines, joined_parts
+from clew.collectors.formats.language import Field, Format, Shape
+from clew.collectors.formats.lines import compile_lines
+from clew.collectors.formats.loader import built_in
+from clew.collectors.formats.output import Source
+from clew.collectors.formats.plans import Grouping, Plan
+from clew.collectors.formats.recognition import best
+from clew.collectors.formats.settings import Settings
+from clew.collectors.formats.texts import compile_csv, compile_text, csv_header, logfmt_as_json
+
+_DEPTH = 4
+"""Envelopes within envelopes: compose around docker around CRI around a logger is enough."""
+
+
+def assembled(format: Format, sample: Sequence[str], settings: Settings) -> Plan:
+    """The Plan of a format for an input that begins with the sample.
+
+    Raises:
+        FormatError: the format cannot read it at all (CSV without a header).
+    """
+    source = unjoined = Source()
+    names = [format.name]
+    inner = list(sample)
+    while format.inside is not None and len(names) <= _DEPTH:
+        source = opened(format, format.inside, settings, source)
+        partial = format.inside.partial is not None
+        parts = joined_parts(source) if partial else source
+        inner = _texts(parts, inner)
+        format = _named(format.inside.format) if format.inside.format else _inner(inner)
+        names.append(format.name)
+        unjoined = source
+        source = parts
+    multiline = format.multiline
+    count = complete_count(unjoined, multiline)
+    if multiline is not None:
+        source = joined_lines(source, multiline)
+    return Plan("/".join(names), _select(format, inner, settings, source), Grouping(count) if count else None)
+
+
+def _select(format: Format, sample: Sequence[str], settings: Settings, source: Source) -> str:
+    match format.shape:
+        case Shape.JSON:
+            if any(row.sql for row in format.rows):
+                return compile_rows(format, settings)
+            if format.rows:
+                return compile_json(format, settings)
+            return compile_lines(_with_usual_names(format), settings, sample, source)
+        case Shape.LOGFMT:
+            source = logfmt_as_json(source)
+            return compile_lines(_with_usual_names(format), settings, _texts(source, sample), source)
+        case Shape.TEXT:
+            return compile_text(format, settings, source)
+        case Shape.CSV:
+            header = _header(format, sample)
+            return compile_csv(_with_usual_names(format), settings, source, header)
+
+
+def _header(format: Format, sample: Sequence[str]) -> str:
+    if not sample or csv_header(sample[:1], format.delimiter) is None:
+        raise FormatError(
+            "the input does not begin with a CSV header",
+            file=format.file,
+            help="its first line must name the columns",
+        )
+    return sample[0]
+
+
+def _with_usual_names(format: Format) -> Format:
+    """So that lines of other loggers in the same input are read too."""
+    usual = _named("json")
+    if format.vocabulary is None or format.name == usual.name:
+        return format
+    record = dict(format.record)
+    for column, given in usual.record.items():
+        own = record.get(column)
+        record[column] = Field(first=(own, given), place=own.place) if own else given
+    return replace(format, record=record)
+
+
+def _named(name: str) -> Format:
+    for one in built_in():
+        if one.name == name:
+            return one
+    raise UnknownFormat(f"no format {name!r}", help=f"one of: {', '.join(one.name for one in built_in())}")
+
+
+def _inner(texts: Sequence[str]) -> Format:
+    try:
+        return best([one for one in built_in() if not one.rows], texts)
+    except UnknownFormat:
+        return _named("plain")
+
+
+def _texts(source: Source, sample: Sequence[str]) -> list[str]:
+    """What the sampled units are once a source has worked on them."""
+    import duckdb
+    import pyarrow as pa
+
+    table = pa.table({"line": pa.array(sample, pa.string()), "position": range(len(sample))})
+    with duckdb.connect() as connection:
+        connection.register("raw", table)
+        rows = connection.execute(f"SELECT line FROM ({source.relation}) ORDER BY position").fetchall()
+    return [row[0] for row in rows if row[0] is not None]

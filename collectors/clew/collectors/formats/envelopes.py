@@ -1,0 +1,73 @@
+"""Opens envelopes: what a container runtime or a collector writes around another logger's line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from clew.collectors.formats.columns import ColumnCompiler, coalesce
+from clew.collectors.formats.fields import JsonFields
+from clew.collectors.formats.grouping import PARTIAL, STREAM
+from clew.collectors.formats.language import Format, Inside, Shape
+from clew.collectors.formats.lookup import Lookup, NamedColumns
+from clew.collectors.formats.output import TYPES, UNIT, Source, with_items
+from clew.collectors.formats.settings import Settings
+from clew.collectors.formats.texts import matched_columns
+
+_ATTRIBUTES = "o_attributes"
+
+
+def opened(format: Format, inside: Inside, settings: Settings, source: Source) -> Source:
+    """The units within: ``line`` is the text inside, NULL where the envelope cannot be opened."""
+    layer = source.start()
+    lookup: Lookup
+    if format.shape is Shape.JSON:
+        lookup = fields = JsonFields(UNIT, "e")
+        sql = _columns(format, inside, settings, lookup)
+        for items in fields.layers():
+            layer = with_items(layer, items)
+    else:
+        layer, named, _ = matched_columns(format, layer)
+        sql = _columns(format, inside, settings, NamedColumns(named))
+    items = [f"{value} AS {name}" for name, value in sql.items()]
+    keep = [name for name in (*source.outer.values(), source.outer_attributes) if name]
+    relation = (
+        f"SELECT position, {source.original or UNIT} AS o_line, {', '.join([*keep, *items])} FROM ({layer})"
+    )
+    outer = {
+        name.removeprefix("o_"): name
+        for name in sql
+        if name.removeprefix("o_") in TYPES and name != _ATTRIBUTES
+    }
+    return replace(
+        source,
+        relation=relation,
+        original="o_line",
+        outer={**source.outer, **outer},
+        outer_attributes=_ATTRIBUTES if _ATTRIBUTES in sql else source.outer_attributes,
+        lenient=True,
+    )
+
+
+def _columns(format: Format, inside: Inside, settings: Settings, lookup: Lookup) -> dict[str, str]:
+    compiler = ColumnCompiler(replace(format, vocabulary=None), lookup, settings)
+    columns = compiler.compile()
+    sql = {
+        f"o_{name}": f"({_inline(columns.sql[name], columns.values, columns.texts)})::{TYPES[name]}"
+        for name in format.record
+        if name not in {"attributes", "keys"}
+    }
+    sql["line"] = compiler.expression(f"{{{inside.path}}}")
+    sql[PARTIAL] = compiler.expression(inside.partial) if inside.partial else "false"
+    sql[STREAM] = coalesce([compiler.expression(f"{{{inside.stream}}}"), "''"]) if inside.stream else "''"
+    attributes = format.record.get("attributes")
+    if attributes and attributes.sql:
+        sql[_ATTRIBUTES] = f"({compiler.expression(attributes.sql)})::VARCHAR"
+    return sql
+
+
+def _inline(sql: str, *layers: dict[str, str]) -> str:
+    """An envelope has few columns: its layers are folded into one."""
+    for layer in layers:
+        sql = re.sub(r"\b[a-z]+[tv]_\d+i?\b", lambda name, layer=layer: layer.get(name[0], name[0]), sql)  # type: ignore[misc]
+    return sql

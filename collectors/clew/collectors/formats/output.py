@@ -1,0 +1,63 @@
+"""The last layer of every SELECT: the columns of a Record in their order, then ``reject``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from clew.collectors.formats.lookup import column_name
+from clew.collectors.record import RECORD
+
+UNIT = column_name("line")
+TYPES = {column.name: column.type for column in RECORD}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A relation of units: ``line`` and ``position``, and what an envelope around them says."""
+
+    relation: str = "SELECT line, position FROM raw"
+    original: str | None = None
+    """SQL column of the text as it was read, where ``line`` is not that."""
+    outer: Mapping[str, str] = field(default_factory=dict)
+    """Record column → SQL column of the envelope's value, taken where the unit has none."""
+    outer_attributes: str | None = None
+    """SQL column of a JSON object that joins ``attributes``."""
+    lenient: bool = False
+    """A unit that its format rejects is a log line of plain text all the same."""
+
+    def start(self) -> str:
+        """The first layer."""
+        return f"SELECT *, line AS {UNIT} FROM ({self.relation})"
+
+
+def with_items(relation: str, items: Sequence[str]) -> str:
+    """A relation with more columns."""
+    return f"SELECT *, {', '.join(items)} FROM ({relation})" if items else relation
+
+
+def final(layer: str, keys: str, attributes: str, source: Source) -> str:
+    """Over ``c_<column>`` of every computed column, ``reject`` and ``position``.
+
+    A reject has its raw text as body. In an envelope, a unit that its format rejects is a
+    log line of plain text: the envelope still tells when and where it was written.
+    """
+    sql = {column.name: f"c_{column.name}" for column in RECORD}
+    sql |= {"keys": keys, "attributes": attributes, "position": "position"}
+    raw = f"coalesce({source.original}, {UNIT})" if source.original else UNIT
+    reject = "reject"
+    body = f"CASE WHEN reject IS NULL THEN c_body ELSE {raw} END"
+    if source.lenient:
+        reject = f"CASE WHEN {UNIT} IS NULL THEN reject END"
+        body = f"CASE WHEN reject IS NULL THEN c_body ELSE coalesce({UNIT}, {raw}) END"
+    for column, outer in source.outer.items():
+        sql[column] = f"coalesce({sql[column]}, {outer})"
+    if source.outer_attributes:
+        outer = source.outer_attributes
+        sql["attributes"] = (
+            f"CASE WHEN {outer} IS NULL THEN {attributes} WHEN ({attributes}) IS NULL THEN {outer}"
+            f" ELSE concat(substr({outer}, 1, strlen({outer}) - 1), ',', substr(({attributes})::VARCHAR, 2)) END"
+        )
+    sql["body"] = body
+    items = [f'({sql[column.name]})::{column.type} AS "{column.name}"' for column in RECORD]
+    return f"SELECT {', '.join(items)}, ({reject})::VARCHAR AS reject FROM ({layer})"

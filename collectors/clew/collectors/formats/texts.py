@@ -1,0 +1,143 @@
+"""The SELECT for units that are not JSON: text by pattern, CSV, and logfmt as JSON."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from clew.collectors.formats.columns import COMPUTED, ColumnCompiler
+from clew.collectors.formats.language import Format
+from clew.collectors.formats.lines import taken_by
+from clew.collectors.formats.lookup import NamedColumns
+from clew.collectors.formats.output import TYPES, UNIT, Source, final, with_items
+from clew.collectors.formats.paths import Steps, quoted
+from clew.collectors.formats.settings import Settings
+from clew.collectors.formats.shapes import Member, Shape
+from clew.collectors.formats.templates import less
+
+NO_MATCH = "does not match the format's pattern and continues no record"
+NOT_LOGFMT = "no key=value in it"
+
+_ENDS = "E'\\r\\n'"
+_PAIR = r'([^\s"=]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)'
+_ANSI = "\x1b\\[[0-9;]*m"
+
+
+def compile_text(format: Format, settings: Settings, source: Source) -> str:
+    """The SELECT of a format with patterns: the first pattern that matches gives the columns."""
+    layer, named, hit = matched_columns(format, source.start())
+    reject = f"CASE WHEN coalesce({hit}, false) THEN NULL ELSE {quoted(NO_MATCH)} END"
+    return _compiled(format, settings, source, layer, named, reject)
+
+
+def matched_columns(format: Format, layer: str) -> tuple[str, dict[str, str], str]:
+    """(relation, group's name → column, SQL condition that a pattern matched)."""
+    # Terminals' colours are no part of what was written.
+    plain = f"CASE WHEN contains({UNIT}, chr(27)) THEN regexp_replace({UNIT}, {quoted(_ANSI)}, '', 'g') ELSE {UNIT} END"
+    layer = with_items(layer, [f"rtrim({plain}, {_ENDS}) AS plain"])
+    columns: dict[str, list[str]] = {}
+    matched: list[str] = []
+    for number, pattern in enumerate(format.patterns):
+        compiled = re.compile(pattern)
+        names = ", ".join(map(quoted, ["whole", *(f"g{group}" for group in range(1, compiled.groups + 1))]))
+        extract = f"regexp_extract(plain, {quoted(f'(?s)^({pattern})$')}, [{names}])"
+        if matched:
+            earlier = " AND ".join(f"{before}.whole = ''" for before in matched)
+            extract = f"CASE WHEN {earlier} THEN {extract} END"
+        matched.append(f"m{number}")
+        layer = with_items(layer, [f"{extract} AS m{number}"])
+        for name, group in compiled.groupindex.items():
+            columns.setdefault(name, []).append(f"nullif(m{number}.g{group}, '')")
+    named = {name: f"t_{number}" for number, name in enumerate(columns)}
+    layer = with_items(
+        layer, [f"coalesce({', '.join(sql)}) AS {named[name]}" for name, sql in columns.items()]
+    )
+    return layer, named, " OR ".join(f"{struct}.whole <> ''" for struct in matched)
+
+
+def compile_csv(format: Format, settings: Settings, source: Source, header: str) -> str:
+    """The SELECT of CSV lines below the given header; the header itself, met again, is left out."""
+    names = next(csv.reader([header.strip("\ufeff\r\n")], delimiter=format.delimiter))
+    width = len(names)
+    mark = re.escape(format.delimiter)
+    layer = source.start()
+    layer = f"SELECT * FROM ({layer}) WHERE ltrim(rtrim({UNIT}, {_ENDS}), chr(65279)) <> {quoted(header.strip(chr(65279) + chr(13) + chr(10)))}"
+    layer = with_items(layer, [f"rtrim({UNIT}, {_ENDS}) AS plain"])
+    # Most rows need no quotes: for them a split is exact. The rest is cut by an expression
+    # that must account for the whole row.
+    cut = rf'(?:"(?:[^"]|"")*"|[^"{mark}]*)'
+    layer = with_items(
+        layer,
+        [
+            f"""CASE WHEN NOT contains(plain, '"') THEN string_split(plain, {quoted(format.delimiter)})"""
+            f" WHEN regexp_full_match(plain, {quoted(f'(?s){cut}(?:{mark}{cut})*')})"
+            f" THEN list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1),"
+            """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END) END AS f"""
+        ],
+    )
+    named = {name: f"t_{number}" for number, name in enumerate(names)}
+    layer = with_items(
+        layer, [f"nullif(f[{number}], '') AS {column}" for number, column in enumerate(named.values(), 1)]
+    )
+    reject = (
+        "CASE WHEN f IS NULL THEN 'a quote that is never closed'"
+        f" WHEN len(f) <> {width} THEN 'has ' || len(f) || ' fields where the header names {width}' END"
+    )
+    return _compiled(format, settings, source, layer, named, reject)
+
+
+def _compiled(
+    format: Format, settings: Settings, source: Source, layer: str, named: dict[str, str], reject: str
+) -> str:
+    columns = ColumnCompiler(format, NamedColumns(named), settings).compile()
+    for items in (columns.texts, columns.values):
+        layer = with_items(layer, [f"{sql} AS {name}" for name, sql in items.items()])
+    layer = with_items(layer, [f"({columns.sql[name]})::{TYPES[name]} AS c_{name}" for name in COMPUTED])
+    layer = with_items(layer, [f"{reject} AS reject"])
+    shape = Shape([Member(name, (name,), quotes=True, escapes=True) for name in named], ":", ",", lines=1)
+    condition = taken_by(columns)
+
+    def text_at(steps: Steps) -> str:
+        return named[str(steps[0])]
+
+    given = format.record.get("attributes")
+    attributes = less(shape, text_at, condition) if named else "NULL"
+    if given and given.sql is not None:
+        attributes = ColumnCompiler(format, NamedColumns(named), settings).expression(given.sql)
+    return final(layer, columns.keys, attributes, source)
+
+
+def logfmt_as_json(source: Source) -> Source:
+    """Units of ``key=value`` pairs as JSON objects; words that belong to no pair stay as ``text``."""
+    value = (
+        """CASE WHEN starts_with(p[2], '"') THEN CASE WHEN json_valid(p[2]) THEN p[2]"""
+        " ELSE to_json(substr(p[2], 2, length(p[2]) - 2))::VARCHAR END ELSE to_json(p[2])::VARCHAR END"
+    )
+    relation = (
+        f"SELECT *, line AS logfmt, regexp_extract_all(line, {quoted(_PAIR)}, 1) AS names,"
+        f" regexp_extract_all(line, {quoted(_PAIR)}, 2) AS texts,"
+        f" trim(regexp_replace(regexp_replace(line, {quoted(_PAIR)}, '', 'g'), '\\s+', ' ', 'g')) AS words"
+        f" FROM ({source.relation})"
+    )
+    pairs = f"array_to_string(list_transform(list_zip(names, texts), lambda p: to_json(p[1]) || ':' || {value}), ',')"
+    words = "CASE WHEN words <> '' THEN ',\"text\":' || to_json(words) ELSE '' END"
+    relation = (
+        f"SELECT * REPLACE (CASE WHEN len(names) > 0 THEN concat('{{', {pairs}, {words}, '}}') END AS line)"
+        f" FROM ({relation})"
+    )
+    return replace(source, relation=relation, original=source.original or "logfmt")
+
+
+def csv_header(sample: Sequence[str], delimiter: str) -> list[str] | None:
+    """The header's names, when the sample looks like CSV below a header."""
+    rows = list(csv.reader((line.strip("\ufeff\r\n") for line in sample[:50]), delimiter=delimiter))
+    if len(rows) < 1 or len(rows[0]) < 2:  # noqa: PLR2004  one column is no table
+        return None
+    names = rows[0]
+    wide = [row for row in rows[1:] if len(row) == len(names)]
+    sane = all(re.fullmatch(r"[\w .:/@#\[\]()%*-]{1,80}", name) for name in names) and len(set(names)) == len(
+        names
+    )
+    return names if sane and len(wide) * 2 >= len(rows) - 1 else None
