@@ -33,6 +33,8 @@ _CONTENT_TYPE: Final = frozenset({"content-type", "content_type"})
 _PREFIXES: Final[Mapping[Binding, str]] = {"kafka": "ce_", "http": "ce-", "amqp": "cloudEvents:"}
 # AMQP's binding allows an underscore where a client's property names cannot hold a colon.
 _READ_PREFIXES: Final = ("ce_", "ce-", "cloudevents:", "cloudevents_")
+_SHORT_PREFIX: Final = len("ce_")
+_LONG_PREFIX: Final = len("cloudevents:")
 _NAME = re.compile(r"[a-z0-9]+")
 # The CloudEvents String type excludes control characters, lone surrogates and noncharacters.
 _FORBIDDEN = re.compile(
@@ -230,12 +232,10 @@ class Event:
             lower = name.lower()
             if lower in _CONTENT_TYPE:
                 content_type = _header_text("datacontenttype", raw)
-            for prefix in _READ_PREFIXES:
-                if lower.startswith(prefix):
-                    wire = lower[len(prefix) :]
-                    text = _header_text(wire, raw)
-                    given[wire] = _percent_decode(wire, text) if prefix == "ce-" else text
-                    break
+            elif lower.startswith(_READ_PREFIXES):
+                wire = lower[_LONG_PREFIX if lower.startswith("cloudevents") else _SHORT_PREFIX :]
+                text = _header_text(wire, raw)
+                given[wire] = _percent_decode(wire, text) if lower.startswith("ce-") else text
         if not given:
             raise EnvelopeError("no ce_ header: not a CloudEvents message in binary mode")
         _check_version(given.get("specversion"))

@@ -91,15 +91,18 @@ def extract(headers: Headers) -> Incoming:
     ``x-correlation-id`` and the like, then in the baggage.
     """
     found = _read(headers)
-    context = Context()
-    for propagator in _PROPAGATORS:
-        context = propagator.extract(found, context, _GETTER)
+    context = _propagated(found)
     correlation_id = _first(found, _CORRELATION)
     if correlation_id is None:
         carried = baggage.get_baggage(BAGGAGE_KEY, context)
         if isinstance(carried, str) and is_portable(carried):
             correlation_id = carried
     return Incoming(correlation_id, _first(found, _CAUSATION), context)
+
+
+def remote_context(headers: Headers) -> Context:
+    """Read OpenTelemetry's context alone out of headers: trace and baggage."""
+    return _propagated(_read(headers))
 
 
 @contextmanager
@@ -124,6 +127,13 @@ def _read(headers: Headers) -> dict[str, str]:
         lower = name.lower()
         found[lower] = f"{found[lower]},{text}" if lower in _LISTS and lower in found else text
     return found
+
+
+def _propagated(found: dict[str, str]) -> Context:
+    context = Context()
+    for propagator in _PROPAGATORS:
+        context = propagator.extract(found, context, _GETTER)
+    return context
 
 
 def _first(found: dict[str, str], names: tuple[str, ...]) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from opentelemetry.trace import get_current_span
 
-from clew.tracer.context import current
+from clew.tracer.context import NOTHING, current
 
 _MAX_DEPTH: Final = 20
 _MAX_BITS: Final = 1024
@@ -99,20 +99,24 @@ def _message(record: logging.LogRecord) -> str:
 
 def _add_context(fields: dict[str, Any]) -> None:
     context = current()
+    if context is not NOTHING:
+        _add(fields, "event_type", context.event_type)
+        _add(fields, "event_id", context.event_id)
+        _add(fields, "correlation_id", context.correlation_id)
+        _add(fields, "causation_id", context.causation_id)
     span = get_current_span().get_span_context()
-    known = span.is_valid
-    found = {
-        "event_type": context.event_type,
-        "event_id": context.event_id,
-        "correlation_id": context.correlation_id,
-        "causation_id": context.causation_id,
-        "trace_id": f"{span.trace_id:032x}" if known else None,
-        "span_id": f"{span.span_id:016x}" if known else None,
-        "operation": context.operation,
-        "destination": context.destination,
-        "schema_version": context.schema_version,
-    }
-    fields.update({name: value for name, value in found.items() if value is not None})
+    if span.is_valid:
+        fields["trace_id"] = f"{span.trace_id:032x}"
+        fields["span_id"] = f"{span.span_id:016x}"
+    if context is not NOTHING:
+        _add(fields, "operation", context.operation)
+        _add(fields, "destination", context.destination)
+        _add(fields, "schema_version", context.schema_version)
+
+
+def _add(fields: dict[str, Any], name: str, value: str | None) -> None:
+    if value is not None:
+        fields[name] = value
 
 
 def _add_error(fields: dict[str, Any], exc_info: Any) -> None:

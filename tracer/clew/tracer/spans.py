@@ -30,7 +30,7 @@ from opentelemetry.trace import (
 
 from clew.tracer.context import enter, leave, of_event
 from clew.tracer.event import Event, Headers
-from clew.tracer.headers import extract
+from clew.tracer.headers import remote_context
 
 SYSTEM: Final = "messaging.system"
 DESTINATION: Final = "messaging.destination.name"
@@ -113,7 +113,7 @@ class Messaging:
         becomes a link, and the parent is what is current here. An exception is
         recorded, makes the span an error and goes on.
         """
-        incoming = extract(headers).context
+        incoming = remote_context(headers)
         described = _attributes(
             self._process, event, destination, partition=partition, offset=offset, more=attributes
         )
