@@ -216,6 +216,9 @@ class Batch:
     first: bool = False
     """The source is read from its beginning (a new, replaced or truncated file, another
     standard input): counting of identical lines begins anew with this batch."""
+    rowwise: bool = False
+    """Every row of ``raw`` decodes by itself, whatever stands beside it: so batches of one
+    ``select`` may be decoded together, which saves planning it anew for each small file."""
     bytes: int = 0
     """Size of the input behind this batch, as read (compressed where it is)."""
     total_bytes: int | None = None

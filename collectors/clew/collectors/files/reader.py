@@ -329,6 +329,7 @@ class Reader:
             scope=place.scope,
             format=place.format,
             first=self._first,
+            rowwise=self.plan is not None and self.plan.multiline is None,
             bytes=read - self._raw_before,
             total_bytes=self._input.size(),
             files=(shown(self._input.path),),

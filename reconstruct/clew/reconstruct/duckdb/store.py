@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from clew.collectors.record import Batch
+    from clew.reconstruct.duckdb.pipeline import Decode
 
 VERSION = 1
 PAGE = 1_000
@@ -74,15 +75,18 @@ class DuckStore:
         from clew.reconstruct.duckdb.writing import decode
 
         settings = self._writing_settings()
-        with self._file.cursor() as cursor:
+        with self._file.cursor() as cursor, self._file.cursor() as late:
 
-            def add(batch: Batch, table: str, number: int) -> int:
-                return decode(cursor, batch, settings, table, number)
+            def decoding(cursor: duckdb.DuckDBPyConnection) -> Decode:
+                def add(batches: list[tuple[int, Batch]], table: str, *, new: bool) -> int:
+                    return decode(cursor, batches, settings, table, new=new)
+
+                return add
 
             def put(together: list[Batch], table: str) -> list[tuple[Batch, Written]]:
                 return self._put(together, settings, table)
 
-            with Pipeline(add, put) as pipeline:
+            with Pipeline(decoding(cursor), decoding(late), put) as pipeline:
                 for batch in batches:
                     pipeline.add(batch)
                     yield from pipeline.results()

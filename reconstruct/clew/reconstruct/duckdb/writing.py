@@ -19,31 +19,61 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import duckdb
+    import pyarrow as pa
 
 PASSES: tuple[Callable[[Context], object], ...] = (attribute, fold, judge)
 """What follows ``identify``, in this order."""
 
 REJECT_BYTES = 4096
+POSITION_BITS = 48
+"""Bits of a position while batches are decoded together; their number stands above."""
+
+Numbered = list[tuple[int, Batch]]
 
 
 def decode(
-    cursor: duckdb.DuckDBPyConnection, batch: Batch, settings: Settings, rows: str, number: int
+    cursor: duckdb.DuckDBPyConnection, batches: Numbered, settings: Settings, rows: str, *, new: bool
 ) -> int:
-    """Add a batch to the table ``rows`` on the workbench as its batch ``number``; needs no turn.
+    """Add batches to the table ``rows`` on the workbench under their numbers; needs no turn.
 
-    Number 0 makes the table anew. Returns how many rows it has then.
+    All have one ``select``, and are ``rowwise`` where there are several. ``new`` makes the
+    table anew. Returns how many rows it has then.
     """
+    import pyarrow as pa
+
     names = KeyNames.of(settings)
-    select = staging(batch.select if batch.raw is not None else empty_select(), batch.scope, names)
-    target = f"CREATE OR REPLACE TABLE {rows} AS" if number == 0 else f"INSERT INTO {rows}"
-    if batch.raw is not None:
-        cursor.register("raw", batch.raw)
-    try:
+    number, first = batches[0]
+    target = f"CREATE OR REPLACE TABLE {rows} AS" if new else f"INSERT INTO {rows}"
+    if first.raw is None:
+        select = staging(empty_select(), first.scope, names)
         cursor.execute(f"{target} SELECT {number}::INTEGER AS batch_no, * FROM ({select})").fetchall()
-    finally:
-        if batch.raw is not None:
+    else:
+        select = staging(first.select, first.scope, names)
+        raw, columns = first.raw, f"{number}::INTEGER AS batch_no, *"
+        if len(batches) > 1:
+            # The position is the one column that every format hands on untouched.
+            raw = pa.concat_tables([_stamped(batch.raw, number) for number, batch in batches])
+            columns = (
+                f"(position >> {POSITION_BITS})::INTEGER AS batch_no, "
+                f"* REPLACE (position & {(1 << POSITION_BITS) - 1} AS position)"
+            )
+        cursor.register("raw", raw)
+        try:
+            cursor.execute(f"{target} SELECT {columns} FROM ({select})").fetchall()
+        finally:
             cursor.unregister("raw")
     return int(cursor.execute(f"SELECT count(*) FROM {rows}").fetchall()[0][0])
+
+
+def _stamped(raw: pa.Table | None, number: int) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if raw is None:
+        raise ValueError("an empty batch has nothing to decode")
+    at = raw.schema.get_field_index("position")
+    stamp = pa.scalar(number << POSITION_BITS, pa.int64())
+    return raw.set_column(at, "position", pc.add(raw.column(at), stamp))
 
 
 def put(
