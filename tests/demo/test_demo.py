@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,6 +86,29 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(tmp_path: P
     assert len(first) == 42
     assert first == second
     assert first != third
+
+
+def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
+    script = "import sys; from pathlib import Path; from clew.cli.demo import run; run(Path('x'), flows=40, seed=3)"
+    for name, hashes in (("a", "1"), ("b", "2")):
+        (tmp_path / name).mkdir()
+        environment = os.environ | {
+            "PYTHONHASHSEED": hashes,
+            "TZ": "Asia/Kathmandu" if name == "a" else "UTC",
+        }
+        subprocess.run([sys.executable, "-c", script], cwd=tmp_path / name, env=environment, check=True)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_the_users_own_opentelemetry_settings_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "plain", flows=20, seed=3)
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1")
+    run(tmp_path / "set", flows=20, seed=3)
+    assert files(tmp_path / "plain") == files(tmp_path / "set")
+    assert os.environ["OTEL_SDK_DISABLED"] == "true"
 
 
 def test_a_second_run_replaces_the_first_and_leaves_other_files_alone(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sysconfig
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -85,7 +87,8 @@ def run(folder: Path, *, flows: int = 400, seed: int = 1, faults: float = DEFAUL
     shutil.copyfile(DEFINITIONS, definitions)
     world = World(folder, seed, _machine_paths())
     end_ns = START_NS + SPAN_S * NS
-    services, begin = _build(world)
+    with _without_otel_settings():
+        services, begin = _build(world)
     for planned in plan_flows(flows, faults, world.chance):
         world.timeline.at(planned.start_ns, lambda planned=planned: begin(planned))  # type: ignore[misc]
     _schedule_housekeeping(world, services, end_ns)
@@ -112,6 +115,18 @@ def run(folder: Path, *, flows: int = 400, seed: int = 1, faults: float = DEFAUL
         samples={status: _sample(status, flow) for status, flow in samples.items()},
         seconds=time.monotonic() - began,
     )
+
+
+@contextmanager
+def _without_otel_settings() -> Iterator[None]:
+    """Hide OTEL_… variables, which the SDK obeys: the user's settings are not the demo's."""
+    hidden = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _build(world: World) -> tuple[list[Service], Callable[[PlannedFlow], None]]:
