@@ -249,7 +249,8 @@ def _put_source(context: Context, batch: Batch, number: int, source_no: int, one
             SELECT count(*) AS n, count(*) FILTER (moment IS NULL) AS no_time,
                 count(*) FILTER (evidence = 0) AS no_flow, min(moment) AS earliest, max(moment) AS latest
             FROM (
-                SELECT evidence, CASE WHEN time BETWEEN {EARLIEST} AND {latest} THEN time END AS moment FROM stage
+                SELECT evidence, CASE WHEN time BETWEEN {EARLIEST} AND {latest} THEN time END AS moment
+                FROM stage WHERE batch_no = {number}
             )
         ) AS fresh
         WHERE source_no = {source_no}
