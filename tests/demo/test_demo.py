@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(tmp_path: P
 
 
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
-    script = "import sys; from pathlib import Path; from clew.cli.demo import run; run(Path('x'), flows=40, seed=3)"
+    script = "from pathlib import Path; from clew.cli.demo import run; run(Path('x'), flows=40, seed=3)"
     for name, hashes in (("a", "1"), ("b", "2")):
         (tmp_path / name).mkdir()
         environment = os.environ | {
@@ -374,7 +374,7 @@ def test_context_is_lost_in_the_ways_that_the_faults_say(demo: Read) -> None:
         lines, spans = handling(flow)
         assert not any(flow["correlation_id"] in json.dumps(record) for record in [*lines, *spans])
         assert continuation["correlation_id"] != flow["correlation_id"]
-        assert flow["keys"]["order_id"] not in json.dumps([line for line in lines if "order_id" in line])
+        assert not any("order_id" in line for line in lines)
 
 
 def test_consumer_spans_name_their_message_and_follow_their_producer(demo: Read) -> None:
