@@ -52,28 +52,32 @@ def golden() -> Golden:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Runs ``clew`` as a process of its own in an empty folder, without the caller's settings."""
+    return functools.partial(_clew, tmp_path)
 
-    def clew(
-        *arguments: str | Path, stdin: str | None = None, cwd: Path | None = None, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "NO_COLOR"))
-        }
-        kept |= {"PYTHONIOENCODING": "utf-8", "COLUMNS": "100"} | environment
-        return subprocess.run(
-            [sys.executable, "-m", "clew.cli.main", *map(str, arguments)],
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            cwd=cwd or tmp_path,
-            env=kept,
-            timeout=120,
-            check=False,
-        )
 
-    return clew
+@pytest.fixture(scope="session")
+def run_in() -> Callable[[Path], Run]:
+    """The same, in the folder given."""
+    return lambda folder: functools.partial(_clew, folder)
+
+
+def _clew(
+    folder: Path, *arguments: str | Path, stdin: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "NO_COLOR"))}
+    kept |= {"PYTHONIOENCODING": "utf-8", "COLUMNS": "100"} | environment
+    return subprocess.run(
+        [sys.executable, "-m", "clew.cli.main", *map(str, arguments)],
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=folder,
+        env=kept,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.fixture
