@@ -33,6 +33,7 @@ _ATTRIBUTES_FIRST = {"operation"}
 """What a messaging attribute says outranks what the span's kind lets one guess."""
 
 _DEAD_LETTER = "dead_letter"
+_MESSAGING = "messaging."
 
 
 def compile_rows(format: Format, settings: Settings, source: str = RAW) -> str:
@@ -75,41 +76,63 @@ class _Attributes:
     flat: str
     settings: Settings
     ids: _Ids = field(init=False)
-    names: _Names = field(init=False)
+    envelope: _Names = field(init=False)
+    messaging: _Names = field(init=False)
+    dead: _DeadLetters = field(init=False)
 
     def __post_init__(self) -> None:
         self.ids = _Ids(*key_names(self.settings))
-        self.names = _Names()
+        names = {column: vocabulary().record.get(column, ()) for column in SHARED}
+        self.envelope = _Names(
+            "envelope",
+            {column: [one for one in of if not one.startswith(_MESSAGING)] for column, of in names.items()},
+        )
+        self.messaging = _Names(
+            "messaging",
+            {column: [one for one in of if one.startswith(_MESSAGING)] for column, of in names.items()},
+        )
+        self.dead = _DeadLetters()
 
     def lookups(self) -> list[str]:
         """Select items over the rows."""
-        return [f"{self.ids.entries(self.flat)} AS ids", *self.names.lookups(self.flat)]
+        return [
+            f"{self.ids.entries(self.flat)} AS ids",
+            *(f"{one.texts(self.flat)} AS {one.name}_texts" for one in self.groups()),
+        ]
 
     def layers(self) -> list[list[str]]:
         """Select items, each layer over the one before."""
         places = range(1, len(self.ids.names) + 1)
         return [
-            [f"{self.ids.instance('ids')} AS instance", f"{self.names.shared()} AS shared"],
-            [f"coalesce({', '.join(f'instance[{at}]' for at in places)}) AS correlation"],
+            [f"{self.ids.instance('ids')} AS instance", f"{self.dead.which()} AS dead"],
             [
-                "CASE WHEN correlation IS NOT NULL THEN list_position(instance, correlation) END AS correlation_at"
+                f"coalesce({', '.join(f'instance[{at}]' for at in places)}) AS correlation",
+                *(f"{one.struct()} AS {one.name}" for one in self.groups()),
             ],
+            ["CASE WHEN correlation IS NOT NULL THEN list_position(instance, correlation) END AS taken"],
         ]
+
+    def groups(self) -> tuple[_Names | _DeadLetters, ...]:
+        """Each is looked for only where the attributes hold one of its names."""
+        return (self.envelope, self.messaging, self.dead)
 
     def fill(self, sql: dict[str, str]) -> None:
         """Put what was found where the format's own fields give nothing."""
         for column in SHARED:
-            parts = [sql[column], f"shared.{identifier(column)}"]
+            parts = [
+                sql[column],
+                *(f"{one.name}.{identifier(column)}" for one in self.groups()[:2] if column in one.columns),
+            ]
             if column in _ATTRIBUTES_FIRST:
-                parts.reverse()
+                parts.append(parts.pop(0))
             sql[column] = f"coalesce({', '.join(part for part in parts if part != 'NULL')})"
-        for column in self.names.overridden:
-            sql[column] = f"coalesce(shared.{identifier('dead_' + column)}, {sql[column]})"
-        sql["kind"] = f"CASE WHEN shared.dead THEN {quoted(_DEAD_LETTER)} ELSE {sql['kind']} END"
+        for column in self.dead.columns:
+            sql[column] = f"coalesce({self.dead.name}.{identifier(column)}, {sql[column]})"
+        sql["kind"] = f"CASE WHEN dead IS NOT NULL THEN {quoted(_DEAD_LETTER)} ELSE {sql['kind']} END"
         listed = ", ".join(quoted(name) for name in self.ids.names)
         sql["correlation_id"] = "correlation"
-        sql["correlation_key"] = f"([{listed}])[correlation_at]"
-        sql["keys"] = self.ids.others("ids", "correlation_at")
+        sql["correlation_key"] = f"([{listed}])[taken]"
+        sql["keys"] = self.ids.others("ids", "taken")
 
 
 def _own(compiler: ColumnCompiler, given: Field | None) -> str:
@@ -154,62 +177,103 @@ class _Ids:
 
 
 @dataclass(slots=True)
-class _Names:
-    """The rest of the vocabulary: event envelope, messaging attributes, dead letters."""
+class _Lookup:
+    """Places in the object of attributes, and the list of the texts found there."""
 
+    name: str
     places: dict[Steps, int] = field(default_factory=dict)
-    overridden: list[str] = field(default_factory=list)
-    """Columns that a dead letter's own words replace, known after :meth:`struct`."""
 
-    def lookups(self, flat: str) -> list[str]:
-        """``found``: the texts of all names where there is any of them, else NULL: VARCHAR[]."""
-        self.struct()
-        heads = {str(steps[0]) for steps in self.places}
-        words = sorted(name for name in heads if not name.startswith("messaging."))
-        pattern = f'"messaging\\.|{_one_of(words)}:'
+    def texts(self, flat: str) -> str:
+        """The texts of all names where there is any of them, else NULL: VARCHAR[]."""
+        heads = sorted({str(steps[0]) for steps in self.places})
+        there = f"regexp_matches({flat}, {quoted(_one_of(heads) + ':')})"
+        if all(head.startswith(_MESSAGING) for head in heads):
+            there = f"contains({flat}, {quoted(chr(34) + _MESSAGING)})"
         paths = ", ".join(quoted(json_path(steps)) for steps in self.places)
-        there = f"regexp_matches({flat}, {quoted(pattern)})"
-        return [f"CASE WHEN {there} THEN json_extract_string({flat}, [{paths}]) END AS found"]
+        return f"CASE WHEN {there} THEN json_extract_string({flat}, [{paths}]) END"
 
-    def shared(self) -> str:
-        """The struct, computed only where something was found."""
-        return f"CASE WHEN found IS NOT NULL THEN {self.struct()} END"
+    def first(self, paths: Iterable[str]) -> str:
+        """The first text that is there. Attribute names are never nested by their dots."""
+        found = [
+            f"{self.name}_texts[{self.places.setdefault(alternatives(path)[0], len(self.places) + 1)}]"
+            for path in paths
+        ]
+        return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+
+
+@dataclass(slots=True)
+class _Names:
+    """A part of the vocabulary: column → names in order of preference."""
+
+    name: str
+    columns: Mapping[str, Sequence[str]]
+    lookup: _Lookup = field(init=False)
+    members: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.columns = {column: names for column, names in self.columns.items() if names}
+        self.lookup = _Lookup(self.name)
+        self.members = {
+            column: converted(column, self.lookup.first(names), None, zone="UTC")
+            for column, names in self.columns.items()
+        }
+
+    def texts(self, flat: str) -> str:
+        """The texts of all names, where there is any."""
+        return self.lookup.texts(flat)
 
     def struct(self) -> str:
-        """One struct over ``found``, so that it is computed only where ``found`` is."""
-        shared = vocabulary()
-        members = {column: self._first(column, shared.record.get(column, ())) for column in SHARED}
-        letters = shared.dead_letters
-        flags = [self._flag(names) for names in letters]
-        members["dead"] = " OR ".join(f"coalesce({flag}, false)" for flag in flags)
-        replaced: dict[str, list[str]] = {}
-        for names, flag in zip(letters, flags, strict=True):
+        """The columns, computed only where a name is there."""
+        return _struct(f"{self.name}_texts IS NOT NULL", self.members)
+
+
+@dataclass(slots=True)
+class _DeadLetters:
+    """How each broker and framework marks a dead letter."""
+
+    name: str = "buried"
+    columns: list[str] = field(init=False)
+    lookup: _Lookup = field(init=False)
+    members: dict[str, str] = field(init=False)
+    marks: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lookup = _Lookup(self.name)
+        letters = vocabulary().dead_letters
+        self.marks = [self._mark(names) for names in letters]
+        found: dict[str, list[str]] = {}
+        for number, names in enumerate(letters, 1):
             if names.system:
-                replaced.setdefault("system", []).append(f"CASE WHEN {flag} THEN {quoted(names.system)} END")
+                found.setdefault("system", []).append(f"WHEN {number} THEN {quoted(names.system)}")
             for column, paths in names.columns.items():
-                replaced.setdefault(column, []).append(
-                    f"CASE WHEN {flag} THEN {self._first(column, paths)} END"
-                )
-        for column, values in replaced.items():
-            members[f"dead_{column}"] = f"coalesce({', '.join(values)})"
-        self.overridden = list(replaced)
-        return (
-            "struct_pack(" + ", ".join(f"{identifier(name)} := {sql}" for name, sql in members.items()) + ")"
-        )
+                found.setdefault(column, []).append(f"WHEN {number} THEN {self.lookup.first(paths)}")
+        self.members = {
+            column: converted(column, f"CASE dead {' '.join(whens)} END", None, zone="UTC")
+            for column, whens in found.items()
+        }
+        self.columns = list(found)
 
-    def _first(self, column: str, paths: Iterable[str]) -> str:
-        texts = [converted(column, text, None, zone="UTC") for text in self._texts(paths)]
-        return f"coalesce({', '.join(texts)})" if texts else "NULL"
+    def _mark(self, names: DeadLetterNames) -> str:
+        mark = self.lookup.first(names.when)
+        return f"{mark} <> {quoted(names.unless)}" if names.unless else f"{mark} IS NOT NULL"
 
-    def _flag(self, names: DeadLetterNames) -> str:
-        marks = f"coalesce({', '.join(self._texts(names.when))})"
-        return f"({marks} <> {quoted(names.unless)})" if names.unless else f"({marks} IS NOT NULL)"
+    def texts(self, flat: str) -> str:
+        """The texts of all names, where there is any."""
+        return self.lookup.texts(flat)
 
-    def _texts(self, paths: Iterable[str]) -> list[str]:
-        # Attribute names are never nested by their dots: only the first alternative.
-        return [
-            f"found[{self.places.setdefault(alternatives(path)[0], len(self.places) + 1)}]" for path in paths
-        ]
+    def which(self) -> str:
+        """Whose marks they are: a number from 1, NULL for no dead letter."""
+        whens = " ".join(f"WHEN {mark} THEN {number}" for number, mark in enumerate(self.marks, 1))
+        return f"CASE WHEN {self.name}_texts IS NOT NULL THEN CASE {whens} END END"
+
+    def struct(self) -> str:
+        """The columns that a dead letter's own words replace."""
+        return _struct("dead IS NOT NULL", self.members)
+
+
+def _struct(where: str, members: Mapping[str, str]) -> str:
+    packed = ", ".join(f"{identifier(name)} := {sql}" for name, sql in members.items())
+    return f"CASE WHEN {where} THEN struct_pack({packed}) END"
 
 
 def _one_of(names: Iterable[str]) -> str:

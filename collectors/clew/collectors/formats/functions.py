@@ -20,7 +20,7 @@ STRING = r'"(?:[^"\\]|\\.)*"'
 _ATOM = rf'(?:{STRING}|[^"{{}}\[\]])'
 """RE2: a string, or one character that opens or closes nothing."""
 
-_DEPTH = 4
+_DEPTH = 3
 """Lists and maps within each other up to this depth are made plain; deeper ones stay as OTLP writes them."""
 
 _CALL = re.compile(r"\b(otlp_attributes_quickly|otlp_attributes|otlp_plain|tag_object)\(")
@@ -112,7 +112,8 @@ def otlp_attributes(column: str) -> str:
 def tag_object(column: str) -> str:
     """``[{"key":"a","type":"int64","value":1}]`` as ``{"a":1}``: Jaeger's tags."""
     entries = f"""from_json({column}, '[{{"key":"JSON","value":"JSON"}}]')"""
-    listed = f"list_transform({entries}, lambda kv_entry: concat(kv_entry.key, ':', coalesce(kv_entry.value, 'null')))"
+    tag = "concat(kv_entry.key, ':', coalesce(kv_entry.value, 'null'))"
+    listed = f"list_transform({entries}, lambda kv_entry: {tag})"
     return f"concat('{{', array_to_string({listed}, ','), '}}')"
 
 
