@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from clew.collectors.formats.expressions import converted, mapped
 from clew.collectors.formats.language import Field, Format
 from clew.collectors.formats.lookup import First, Found, Lookup
-from clew.collectors.formats.paths import quoted
+from clew.collectors.formats.paths import Steps, quoted
 from clew.collectors.formats.settings import Settings
 from clew.collectors.formats.vocabulary import key_names, vocabulary
 from clew.collectors.record import RECORD_COLUMNS
@@ -49,6 +49,16 @@ class Columns:
     claims: list[Claim] = field(default_factory=list)
     key_claims: list[Found] = field(default_factory=list)
     """Taken into keys or correlation_id wherever they hold something."""
+
+    def leave_whole(self, asked: Collection[Steps]) -> None:
+        """Take nothing out of an object that is itself asked for as a whole."""
+
+        def kept(one: Found) -> Found:
+            inside = any(one.steps[:end] in asked for end in range(1, len(one.steps)))
+            return replace(one, claimable=one.claimable and not inside)
+
+        self.claims = [replace(claim, found=tuple(map(kept, claim.found))) for claim in self.claims]
+        self.key_claims = [kept(one) for one in self.key_claims]
 
 
 @dataclass(slots=True)
@@ -97,9 +107,15 @@ class ColumnCompiler:
         if given.value is not None:
             parts.append(quoted(given.value))
         if given.sql is not None:
-            parts.append(f"({self.expression(given.sql)})")
-            claimed = self.lookup.find(given.claims)
-            self.result.claims += [Claim((one,), f"c_{column} IS NOT NULL", None) for one in claimed]
+            value = f"({self.expression(given.sql)})"
+            if given.claims:
+                name = f"{self.prefix}v_{len(self.result.values)}"
+                self.result.values[name] = value
+                value = name
+                condition = _first_of(value, parts)
+                claimed = self.lookup.find(given.claims)
+                self.result.claims += [Claim((one,), condition, None) for one in claimed]
+            parts.append(value)
         found = tuple(self.lookup.find(given.paths, shared=shared))
         if not found:
             return
@@ -110,8 +126,9 @@ class ColumnCompiler:
             name = f"{self.prefix}v_{len(self.result.values)}"
             self.result.values[name] = value
             value = name
-        condition = " AND ".join([f"{value} IS NOT NULL", *(f"{before} IS NULL" for before in parts)])
-        if any(one.claimable for one in found):
+        condition = _first_of(value, parts)
+        # What a match took a piece of stays whole in attributes.
+        if any(one.claimable for one in found) and not given.match:
             self.result.claims.append(Claim(found, condition, index))
         parts.append(value)
 
@@ -259,6 +276,10 @@ class ColumnCompiler:
             if scope and path.startswith(f"{scope}/"):
                 return path[len(scope) + 1 :]
         return path
+
+
+def _first_of(value: str, before: Sequence[str]) -> str:
+    return " AND ".join([f"{value} IS NOT NULL", *(f"{one} IS NULL" for one in before)])
 
 
 def _paths(given: Field) -> list[str]:

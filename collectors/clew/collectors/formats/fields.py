@@ -16,6 +16,7 @@ from typing import Any
 
 from clew.collectors.formats.lookup import Found
 from clew.collectors.formats.paths import Steps, alternatives, identifier, json_path, quoted
+from clew.collectors.formats.vocabulary import passages
 
 
 @dataclass(slots=True)
@@ -57,7 +58,8 @@ class JsonFields:
             for steps, claimable in places:
                 if steps not in taken and (self.known is None or self.known(steps)):
                     taken.add(steps)
-                    found.append(Found(path, "line", steps, self.ask(where, steps), 0, claimable))
+                    scalar = steps[-1] in passages()
+                    found.append(Found(path, "line", steps, self.ask(where, steps), 0, claimable, scalar))
         return found
 
     def json(self, path: str) -> str:

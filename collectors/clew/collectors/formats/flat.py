@@ -97,7 +97,7 @@ class _Attributes:
         """Select items over the rows."""
         return [
             f"{self.ids.entries(self.flat)} AS ids",
-            *(f"{one.texts(self.flat)} AS {one.name}_texts" for one in self.groups()),
+            *(f"{one.texts(self.flat)} AS {one.name}_texts" for one in (self.rest, self.told)),
         ]
 
     def layers(self) -> list[list[str]]:

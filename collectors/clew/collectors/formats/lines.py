@@ -23,6 +23,7 @@ from clew.collectors.formats.vocabulary import vocabulary
 
 NOT_JSON = "not valid JSON"
 NOT_OBJECT = "valid JSON, but not an object"
+NOT_LOGFMT = "no key=value in it"
 
 RAW = Source()
 
@@ -85,7 +86,9 @@ def compile_lines(
     # The unit is always read, to tell whether it is JSON.
     full.ask(UNIT, ("timestamp",))
     full_columns = ColumnCompiler(format, full, settings, "s").compile()
-    short = _short(format, settings, sample, full)
+    asked = {steps for where in full.asked.values() for steps in where}
+    full_columns.leave_whole(asked)
+    short = _short(format, settings, sample, asked)
     layer = source.start()
     if short:
         for items in short.lookup.layers():
@@ -112,8 +115,7 @@ def compile_lines(
     return final(layer, keys, attributes, source)
 
 
-def _short(format: Format, settings: Settings, sample: Sequence[str], full: JsonFields) -> _Short | None:
-    asked = {steps for where in full.asked.values() for steps in where}
+def _short(format: Format, settings: Settings, sample: Sequence[str], asked: set[Steps]) -> _Short | None:
     containers = vocabulary().containers if format.vocabulary else ()
     shapes = learn(sample, asked | {(outer, *steps) for outer in containers for steps in asked})
     if shapes is None:
@@ -124,6 +126,7 @@ def _short(format: Format, settings: Settings, sample: Sequence[str], full: Json
     columns = ColumnCompiler(
         format, lookup, settings, "f", plain=lambda one: shapes.plain(one.steps)
     ).compile()
+    columns.leave_whole(asked)
     return _Short(shapes, lookup, columns)
 
 
@@ -157,7 +160,7 @@ def _containers(relation: str, when: str | None) -> str:
 def _reject(full: JsonFields, short: _Short | None) -> str:
     read = short.lookup.read() if short else full.read()
     reason = (
-        f"CASE WHEN {read} IS NULL THEN {quoted(NOT_JSON)}"
+        f"CASE WHEN {UNIT} IS NULL THEN {quoted(NOT_LOGFMT)} WHEN {read} IS NULL THEN {quoted(NOT_JSON)}"
         f" WHEN ltrim({UNIT}, E' \\t\\r\\n')[1] <> '{{' THEN {quoted(NOT_OBJECT)} END"
     )
     return f"CASE WHEN shape = 0 THEN {reason} END" if short else reason

@@ -22,6 +22,8 @@ class Found:
     index: int = 0
     claimable: bool = True
     """What a column takes from here disappears from attributes."""
+    scalar: bool = False
+    """Other paths lead through this name: an object here is no value of it."""
 
     @property
     def sql(self) -> str:
@@ -191,18 +193,20 @@ class First:
         """SQL of which place it is, from 1; NULL for none of them; None when there is only one place."""
         if len(self.found) == 1:
             return None
-        tests = " ".join(
-            f"WHEN {self._test(one.sql)} THEN {place}" for place, one in enumerate(self.found, 1)
-        )
+        tests = " ".join(f"WHEN {self._test(one)} THEN {place}" for place, one in enumerate(self.found, 1))
         return f"CASE {tests} END"
 
     @property
     def text(self) -> str:
         """SQL of the text that it holds."""
         if self.blank:
-            texts = [one.sql for one in self.found]
+            texts = [
+                f"CASE WHEN {self._test(one)} THEN {one.sql} END" if one.scalar else one.sql
+                for one in self.found
+            ]
             return texts[0] if len(texts) == 1 else f"coalesce({', '.join(texts)})"
-        return f"CASE {' '.join(f'WHEN {self._test(one.sql)} THEN {one.sql}' for one in self.found)} END"
+        return f"CASE {' '.join(f'WHEN {self._test(one)} THEN {one.sql}' for one in self.found)} END"
 
-    def _test(self, sql: str) -> str:
-        return f"{sql} IS NOT NULL" if self.blank else f"{sql} <> ''"
+    def _test(self, one: Found) -> str:
+        there = f"{one.sql} IS NOT NULL" if self.blank else f"{one.sql} <> ''"
+        return f"""{there} AND NOT starts_with({one.sql}, '{{"')""" if one.scalar else there

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clew.collectors.formats.lookup import column_name
+from clew.collectors.formats.paths import quoted
 from clew.collectors.record import RECORD
 
 UNIT = column_name("line")
+NO_ENVELOPE = "not the envelope that the lines around it have"
 TYPES = {column.name: column.type for column in RECORD}
 
 
@@ -48,7 +50,7 @@ def final(layer: str, keys: str, attributes: str, source: Source) -> str:
     reject = "reject"
     body = f"CASE WHEN reject IS NULL THEN c_body ELSE {raw} END"
     if source.lenient:
-        reject = f"CASE WHEN {UNIT} IS NULL THEN reject END"
+        reject = f"CASE WHEN {UNIT} IS NULL THEN {quoted(NO_ENVELOPE)} END"
         body = f"CASE WHEN reject IS NULL THEN c_body ELSE coalesce({UNIT}, {raw}) END"
     for column, outer in source.outer.items():
         sql[column] = f"coalesce({sql[column]}, {outer})"

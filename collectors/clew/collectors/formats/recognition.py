@@ -12,7 +12,7 @@ from clew.collectors.formats.language import Format, Recognise, Shape
 from clew.collectors.formats.paths import Steps, alternatives
 from clew.collectors.formats.texts import csv_header
 
-_ANSI = re.compile("\x1b\\[[0-9;]*m")
+_ANSI = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
 _PAIR = re.compile(r'(?:^|\s)[\w.@/-]+=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)')
 
 

@@ -83,9 +83,10 @@ def learn(lines: Sequence[str], asked: Iterable[Steps]) -> Shapes | None:
     """Shapes of the sampled lines; None when there are none worth a template.
 
     ``asked`` are all places that the full SELECT looks into: an object above one of them
-    becomes members of its own, any other is one opaque value.
+    becomes members of its own, unless it is asked for itself; any other is one opaque value.
     """
-    opened = {steps[:end] for steps in asked for end in range(1, len(steps))}
+    asked = set(asked)
+    opened = {steps[:end] for steps in asked for end in range(1, len(steps))} - asked
     shapes: list[Shape] = []
     for line in lines:
         pairs = _pairs(line)
@@ -149,7 +150,10 @@ def _members(pairs: _Pairs, above: Steps, opened: set[Steps]) -> list[Member] | 
             member.null = True
         else:
             member.quotes = isinstance(value, str)
-            member.escapes = isinstance(value, str) and json.dumps(value, ensure_ascii=False) != f'"{value}"'
+            # Where words are written, some later line will have a quote or a line end among them.
+            member.escapes = isinstance(value, str) and (
+                " " in value or json.dumps(value, ensure_ascii=False) != f'"{value}"'
+            )
         members.append(member)
     return members
 

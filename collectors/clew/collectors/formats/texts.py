@@ -18,11 +18,10 @@ from clew.collectors.formats.shapes import Member, Shape
 from clew.collectors.formats.templates import less
 
 NO_MATCH = "does not match the format's pattern and continues no record"
-NOT_LOGFMT = "no key=value in it"
 
 _ENDS = "E'\\r\\n'"
 _PAIR = r'([^\s"=]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)'
-_ANSI = "\x1b\\[[0-9;]*m"
+_ANSI = "\x1b\\[[0-9;?]*[A-Za-z]"
 
 
 def compile_text(format: Format, settings: Settings, source: Source) -> str:

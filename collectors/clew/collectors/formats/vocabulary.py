@@ -67,3 +67,11 @@ def key_names(settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if of != "instance":
             other += [name for name in names if name not in configured]
     return tuple(instance), tuple(other)
+
+
+@cache
+def passages() -> frozenset[str]:
+    """Names that dotted names lead through when they are nested: ``service`` of ``service.name``."""
+    shared = vocabulary()
+    names = [name for names in (*shared.record.values(), *KEY_NAMES.values()) for name in names]
+    return frozenset(name.split(".", 1)[0] for name in names if "." in name)
