@@ -93,8 +93,9 @@ class Notes(NamedTuple):
     def _odd(self, step: Step, parent: Step | None, start: Line) -> Iterator[Line]:
         glyphs = self.look.glyphs
         if step.status == "error" or step.error_type or step.error_message:
-            said = ": ".join(part for part in (step.error_type, step.error_message) if part)
-            yield from self._note(start, f"{glyphs.cross} {said or 'ended with an error'}", "error")
+            said = error_text(step) or "ended with an error"
+            if parent is None or said not in error_text(parent):
+                yield from self._note(start, f"{glyphs.cross} {said}", "error")
         if step.dead_letter:
             yield from self._note(start, f"{glyphs.dead} dead letter: {step.dead_letter}", "dead_lettered")
         if step.skew_us > 0:
@@ -135,6 +136,11 @@ class Notes(NamedTuple):
             cut = f" {look.glyphs.cut}"
             lines[most - 1] = lines[most - 1].fit(look.width - len(cut), "").add(cut, "faint")
         yield from lines[:most]
+
+
+def error_text(step: Step) -> str:
+    """Type and message of a step's error."""
+    return ": ".join(part for part in (step.error_type, step.error_message) if part)
 
 
 def _still_owed(flow: Flow) -> str:
