@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clew.collectors.errors import SourceUnavailable
 from clew.collectors.files import FilesCollector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from clew.collectors.record import Batch, Reject
+
+NOBODY = 65534
+"""A user without rights on any Unix."""
 
 
 def jsonl(*numbers: int) -> bytes:
@@ -35,6 +41,23 @@ def ids(lines: Iterable[str]) -> list[int]:
 def lines(batch: Batch) -> list[str]:
     """The raw units of a batch."""
     return [] if batch.raw is None else [str(line) for line in batch.raw["line"].to_pylist()]
+
+
+@contextmanager
+def folder_of_nobody() -> Iterator[Path]:
+    """A folder of ours while we are a user who may not read everything.
+
+    Nothing is imported meanwhile that was not before: that may not be readable either.
+    """
+    user = os.geteuid()
+    if user == 0:
+        Reading().read(Path(__file__), format="json")
+        os.seteuid(NOBODY)
+    try:
+        with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    finally:
+        os.seteuid(user)
 
 
 @dataclass

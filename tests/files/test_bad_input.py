@@ -6,22 +6,26 @@ import gzip
 import os
 import subprocess
 import sys
-import tempfile
-from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
-from tests.files.reading import Reading, jsonl
+from tests.files.reading import Reading, folder_of_nobody, jsonl
 
 from clew.collectors.errors import UnknownFormat
 from clew.collectors.files import FilesCollector
+from clew.collectors.files.inputs import open_input
+from clew.collectors.files.reader import Limits, Reader
+from clew.collectors.files.slabs import Slabs
+from clew.collectors.files.sources import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
-NOBODY = 65534
+    from clew.collectors.formats.plans import Plan
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -69,15 +73,36 @@ def test_a_binary_file_is_one_reject(tmp_path: Path) -> None:
     assert reading.read(tmp_path).batches == []
 
 
+def nothing_fits(sample: Sequence[str]) -> Plan:
+    raise UnknownFormat(f"nothing fits {sample[0]!r}", help="--format names one")
+
+
 def test_a_file_of_no_known_format_is_one_reject_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"lorem ipsum\ndolor sit\n" * 500)
-    (tmp_path / "b.log").write_bytes(jsonl(1))
-    reading = Reading().read(tmp_path, format=None)
-    assert reading.ids == [1]
-    (reject,) = reading.rejects
-    assert "recognised" in reject.reason
-    assert reading.read(tmp_path, format=None).batches == []
-    assert len(reading.read(tmp_path, format="json").lines) == 1000
+    positions: dict[str, str] = {}
+    for expected in (1, 0):
+        opened = open_input(str(tmp_path / "a.txt"), 0)
+        resolved = Sources(positions, "").resolve(opened)
+        assert resolved is not None
+        reader = Reader(
+            opened,
+            resolved.stream,
+            resolved.source,
+            resolved.position,
+            known=resolved.known,
+            limits=Limits(1 << 20, 1000, 1 << 20, 1 << 20, 1.0),
+            slabs=Slabs(1 << 20),
+            recognise=nothing_fits,
+            stop=Event(),
+        )
+        batches = list(reader.read(final=True))
+        opened.close()
+        assert len(batches) == expected
+        for batch in batches:
+            assert [r.reason for r in batch.rejects] == ["nothing fits 'lorem ipsum'; --format names one"]
+            positions[batch.source] = batch.position
+    reading = Reading(positions).read(tmp_path, format=None)
+    assert len(reading.lines) == 1000
 
 
 def test_a_format_that_is_none_is_said_before_anything_is_read(tmp_path: Path) -> None:
@@ -87,28 +112,15 @@ def test_a_format_that_is_none_is_said_before_anything_is_read(tmp_path: Path) -
     collector.close()
 
 
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """As a user who may not read everything."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-
-
-def test_what_may_not_be_read_is_named_and_the_others_are_read(tmp_path: Path) -> None:
-    Reading().read(tmp_path)  # Imports what it needs while everything may be read.
-    with as_nobody(), tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
+def test_what_may_not_be_read_is_named_and_the_others_are_read() -> None:
+    with folder_of_nobody() as folder:
         for name in ("locked", "open"):
-            Path(folder, name).mkdir()
-            Path(folder, name, "z.log").write_bytes(jsonl(1))
-        Path(folder, "a.log").touch(0)
-        Path(folder, "locked").chmod(0)
+            (folder / name).mkdir()
+            (folder / name / "z.log").write_bytes(jsonl(1))
+        (folder / "a.log").touch(0)
+        (folder / "locked").chmod(0)
         reading = Reading().read(folder)
-        Path(folder, "locked").chmod(0o700)
+        (folder / "locked").chmod(0o700)
     assert reading.ids == [1]
     assert f"{folder}/locked: Permission denied" in reading.problem
     assert f"{folder}/a.log: Permission denied" in reading.problem

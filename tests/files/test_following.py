@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.files.reading import Reading, jsonl
+from tests.files.reading import Reading, folder_of_nobody, jsonl
 
 from clew.collectors.errors import SourceUnavailable
 from clew.collectors.files import FilesCollector, Pace
@@ -161,3 +161,19 @@ def test_when_nothing_can_be_read_at_the_start_it_says_so(tmp_path: Path, follow
     following.start(tmp_path / "none")
     with pytest.raises(SourceUnavailable, match="none: No such file"):
         next(following.given)
+
+
+def test_what_may_not_be_read_is_told_while_the_rest_is_followed(following: Following) -> None:
+    with folder_of_nobody() as folder:
+        (folder / "a.log").write_bytes(jsonl(0, 1))
+        following.start(folder)
+        assert following.until(2) == [0, 1]
+        (folder / "b.log").touch(0)
+        following.take(next(following.given))
+        assert [(r.reason, following.sources[-1]) for r in following.rejects] == [
+            ("Permission denied", str(folder / "b.log"))
+        ]
+        (folder / "b.log").chmod(0o600)
+        (folder / "b.log").write_bytes(jsonl(2))
+        assert following.until(1) == [2]
+        following.collector.close()

@@ -6,11 +6,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
-from clew.collectors.errors import SourceUnavailable
-from clew.collectors.files.discover import discover
+from clew.collectors.files.discover import Problem, discover, unavailable
 from clew.collectors.files.following import Follower, Pace
 from clew.collectors.files.inputs import STDIN, open_input, standard_input
-from clew.collectors.files.position import shown
 from clew.collectors.files.readahead import ReadAhead
 from clew.collectors.files.reader import Limits, Reader
 from clew.collectors.files.slabs import Slabs
@@ -56,29 +54,30 @@ class FilesCollector:
         self._limits = Limits(batch_bytes, batch_rows, line_bytes, document_bytes, self._pace.latency)
         self._stdin = stdin
         self._slabs = Slabs(batch_bytes + 1)
-        self._stop = threading.Event()
-        self._running: list[ReadAhead[Batch]] = []
+        self._running: list[tuple[threading.Event, ReadAhead[Batch]]] = []
 
     def batches(self, positions: Mapping[str, str]) -> Iterator[Batch]:
         """Read on from ``positions`` (source name → committed position)."""
         if self._format is not None:
             self._plan(())
-        source = self._followed(dict(positions)) if self._follow else self._read(dict(positions))
-        ahead = ReadAhead(source, "clew-files")
-        self._running.append(ahead)
+        stop = threading.Event()
+        read = self._followed if self._follow else self._read
+        ahead = ReadAhead(read(dict(positions), stop), "clew-files")
+        self._running.append((stop, ahead))
         try:
             yield from ahead
         finally:
+            stop.set()
             ahead.close()
 
     def close(self) -> None:
         """Release files and threads. Safe to call twice."""
-        self._stop.set()
-        for ahead in self._running:
+        for stop, ahead in self._running:
+            stop.set()
             ahead.close()
         self._running.clear()
 
-    def _read(self, positions: Mapping[str, str]) -> Iterator[Batch]:
+    def _read(self, positions: Mapping[str, str], stop: threading.Event) -> Iterator[Batch]:
         sources = Sources(positions, self._scope)
         found = discover(self._paths)
         problems = found.problems
@@ -90,24 +89,25 @@ class FilesCollector:
                     resolved = sources.resolve(opened)
                     if resolved is None:
                         continue
-                    reader = self._reader(opened, resolved)
+                    reader = self._reader(opened, resolved, stop)
                     for batch in reader.read(final=True):
                         sources.move(reader.source, reader.position)
                         yield batch
                 finally:
                     opened.close()
             except OSError as error:
-                problems.append(f"{shown(file)}: {error.strerror or error}")
+                problems.append(Problem.of(file, error))
         if problems:
-            raise SourceUnavailable("; ".join(problems))
+            raise unavailable(problems)
 
-    def _followed(self, positions: Mapping[str, str]) -> Iterator[Batch]:
+    def _followed(self, positions: Mapping[str, str], stop: threading.Event) -> Iterator[Batch]:
         follower = Follower(
             sources=Sources(positions, self._scope),
             find=lambda: discover(self._paths),
             open_file=self._open,
-            make_reader=self._reader,
-            stop=self._stop,
+            make_reader=lambda opened, resolved, plan: self._reader(opened, resolved, stop, plan),
+            stop=stop,
+            scope=self._scope,
             pace=self._pace,
         )
         yield from follower.batches()
@@ -117,7 +117,9 @@ class FilesCollector:
             return standard_input(self._stdin or sys.stdin.buffer, PATIENCE)
         return open_input(path, PATIENCE)
 
-    def _reader(self, opened: Input, resolved: Resolved, plan: Plan | None = None) -> Reader:
+    def _reader(
+        self, opened: Input, resolved: Resolved, stop: threading.Event, plan: Plan | None = None
+    ) -> Reader:
         return Reader(
             opened,
             resolved.stream,
@@ -127,6 +129,7 @@ class FilesCollector:
             limits=self._limits,
             slabs=self._slabs,
             recognise=self._plan,
+            stop=stop,
             plan=plan,
         )
 

@@ -13,13 +13,17 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
+from clew.collectors.errors import SourceUnavailable
 from clew.collectors.files.inputs import STDIN
 from clew.collectors.files.position import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+NAMED = 20
+"""Problems that a message names one by one."""
 
 STORE_MAGIC = b"DUCK"
 """Bytes 8 to 11 of a DuckDB file."""
@@ -27,12 +31,37 @@ NUMBERS = re.compile(r"(\d+)")
 ROTATED = re.compile(r"^(?P<base>.+?)[.-](?P<number>\d{1,4})(?P<packed>\.(gz|zst|bz2|xz))?$")
 
 
+class Problem(NamedTuple):
+    """What could not be read, and why."""
+
+    path: str
+    reason: str
+    missing: bool = False
+    """There is nothing (yet)."""
+
+    def __str__(self) -> str:
+        return f"{shown(self.path)}: {self.reason}"
+
+    @classmethod
+    def of(cls, path: str, error: OSError) -> Self:
+        """The problem that an error tells of."""
+        return cls(path, error.strerror or str(error), isinstance(error, FileNotFoundError))
+
+
 @dataclass(slots=True)
 class Found:
     """Files in the order in which they are read, and what could not be looked into."""
 
     files: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def unavailable(problems: Sequence[Problem]) -> SourceUnavailable:
+    """The error that names what could not be read."""
+    named = [str(problem) for problem in problems[:NAMED]]
+    if len(problems) > NAMED:
+        named.append(f"and {len(problems) - NAMED:,} more")
+    return SourceUnavailable("; ".join(named))
 
 
 def discover(paths: Iterable[str]) -> Found:
@@ -52,7 +81,7 @@ def discover(paths: Iterable[str]) -> Found:
                 try:
                     status = os.stat(file)
                 except OSError as error:
-                    found.problems.append(f"{shown(file)}: {error.strerror}")
+                    found.problems.append(Problem.of(file, error))
                     continue
                 identity = (status.st_dev, status.st_ino)
             if identity not in seen:
@@ -61,7 +90,7 @@ def discover(paths: Iterable[str]) -> Found:
     return found
 
 
-def _expand(path: str, problems: list[str]) -> Iterator[str]:
+def _expand(path: str, problems: list[Problem]) -> Iterator[str]:
     if path == STDIN:
         yield path
         return
@@ -71,40 +100,42 @@ def _expand(path: str, problems: list[str]) -> Iterator[str]:
     elif glob.has_magic(path) and not os.path.lexists(path):
         matches = glob.glob(path, recursive=True)
         if not matches:
-            problems.append(f"{shown(path)}: no file matches")
+            problems.append(Problem(path, "no file matches", missing=True))
         for match in sorted(matches, key=order):
             if os.path.isdir(match):
                 yield from _walk(match, problems) if not path.endswith("**") else ()
-            elif _readable_kind(match):
+            elif _is_regular(match) and not _is_store(match):
                 yield match
     else:
         yield path
 
 
-def _walk(folder: str, problems: list[str]) -> Iterator[str]:
+def _walk(folder: str, problems: list[Problem]) -> Iterator[str]:
     def told(error: OSError) -> None:
-        problems.append(f"{shown(error.filename)}: {error.strerror}")
+        problems.append(Problem.of(error.filename, error))
 
     for parent, folders, names in os.walk(folder, onerror=told):
         folders[:] = sorted((name for name in folders if not name.startswith(".")), key=order)
+        stores = tuple(name for name in names if _is_store(os.path.join(parent, name)))
         for name in sorted(names, key=order):
             file = os.path.join(parent, name)
-            if not name.startswith(".") and _readable_kind(file):
+            # A store's log and lock files are called after it.
+            if not name.startswith((".", *stores)) and _is_regular(file):
                 yield file
 
 
-def _readable_kind(file: str) -> bool:
-    """Whether it is a regular file, and none of clew's own. One that cannot be read is left to fail."""
+def _is_regular(file: str) -> bool:
+    """Whether it is a regular file. One of which that cannot be told is left to fail."""
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):
-            return False
-        return not (_is_store(file) or (file.endswith(".wal") and _is_store(file[: -len(".wal")])))
+        return stat.S_ISREG(os.stat(file).st_mode)
     except OSError:
         return True
 
 
 def _is_store(file: str) -> bool:
     try:
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            return False
         with open(file, "rb") as opened:
             return opened.read(12)[8:] == STORE_MAGIC
     except OSError:

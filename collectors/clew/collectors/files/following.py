@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clew.collectors.errors import SourceUnavailable
+from clew.collectors.files.discover import Problem, unavailable
 from clew.collectors.files.inputs import STDIN
-from clew.collectors.files.position import shown
+from clew.collectors.files.position import Position, shown
+from clew.collectors.record import Batch, Reject, empty_select
 
 if TYPE_CHECKING:
     import threading
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from clew.collectors.files.reader import Reader
     from clew.collectors.files.sources import Resolved, Sources
     from clew.collectors.formats.plans import Plan
-    from clew.collectors.record import Batch
 
 Identity = tuple[int, int] | str
 """Device and inode; the path of what is no file."""
@@ -58,6 +59,7 @@ class Follower:
         open_file: Callable[[str], Input],
         make_reader: Callable[[Input, Resolved, Plan | None], Reader],
         stop: threading.Event,
+        scope: str,
         pace: Pace,
     ) -> None:
         self._sources = sources
@@ -65,7 +67,9 @@ class Follower:
         self._open = open_file
         self._make_reader = make_reader
         self._stop = stop
+        self._scope = scope
         self._pace = pace
+        self._told: set[str] = set()
         self._watched: dict[Identity, _Watched] = {}
 
     def batches(self) -> Iterator[Batch]:
@@ -74,14 +78,16 @@ class Follower:
         Raises:
             SourceUnavailable: at the start, nothing can be read.
         """
+        _allow_open_files()
         problems = self._scan()
         if problems and not self._watched:
-            raise SourceUnavailable("; ".join(problems))
+            raise unavailable(problems)
+        yield from self._tell(problems)
         scanned = time.monotonic()
         try:
             while not self._stop.is_set():
                 if time.monotonic() - scanned > self._pace.rescan:
-                    self._scan()
+                    yield from self._tell(self._scan())
                     scanned = time.monotonic()
                 moved = False
                 for identity, watched in list(self._watched.items()):
@@ -98,7 +104,18 @@ class Follower:
             for identity in list(self._watched):
                 self._leave(identity)
 
-    def _scan(self) -> list[str]:
+    def _tell(self, problems: list[Problem]) -> Iterator[Batch]:
+        """Say once what cannot be read although it is there: nobody waits for an error at the end."""
+        for problem in problems:
+            source = shown(problem.path)
+            if not problem.missing and str(problem) not in self._told:
+                self._told.add(str(problem))
+                if not self._sources.knows(source):
+                    place = Position(problem.path, self._scope)
+                    reject = Reject(1, problem.reason, b"")
+                    yield Batch(source, None, empty_select(), place.text(), (reject,), scope=self._scope)
+
+    def _scan(self) -> list[Problem]:
         """Look for files that are new, and for where those known are now."""
         found = self._find()
         self._sources.look_at(found.files)
@@ -115,7 +132,7 @@ class Follower:
                 else:
                     self._watched[identity] = _Watched(self._open(path))
             except OSError as error:
-                found.problems.append(f"{shown(path)}: {error.strerror or error}")
+                found.problems.append(Problem.of(path, error))
         for identity, watched in self._watched.items():
             watched.found = identity in here
         return found.problems
@@ -216,6 +233,12 @@ class _Watched:
         opened = open_file(self.opened.path)
         self.opened.close()
         self.opened = opened
+
+
+def _allow_open_files() -> None:
+    """As many as this user may have: each file that is followed stays open, to be known when renamed."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _identity(path: str) -> Identity:

@@ -61,7 +61,8 @@ def open_input(path: str, patience: float) -> Input:
     Raises:
         OSError: it cannot be opened or read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # Without O_NONBLOCK, opening a named pipe waits for who writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return PipeInput(path, PipeStream(descriptor, patience), descriptor)

@@ -14,6 +14,7 @@ from clew.collectors.files.units import RAW_BYTES, table
 from clew.collectors.record import Batch, Reject, Watermark, empty_select
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
     import pyarrow as pa
@@ -76,6 +77,7 @@ class Reader:
         limits: Limits,
         slabs: Slabs,
         recognise: Recognise,
+        stop: threading.Event,
         plan: Plan | None = None,
     ) -> None:
         self.source = source
@@ -88,6 +90,7 @@ class Reader:
         self._limits = limits
         self._slabs = slabs
         self._recognise = recognise
+        self._stop = stop
         self._framer: Framer | None = None
         self._framing = position.framing
         self._head = opened.head()[: position.offset]
@@ -109,7 +112,7 @@ class Reader:
         while not self.ended:
             data, at_end = self._fill()
             if data is None:
-                if following:
+                if following or self._stop.is_set():
                     return
                 continue
             last = at_end and (final or idle or self._input.live)
@@ -169,7 +172,8 @@ class Reader:
             try:
                 self.plan = self._recognised(data, units)
             except UnknownFormat as error:
-                yield from self._unreadable(str(error), data, moment)
+                reason = f"{error}; {error.help}" if error.help else str(error)
+                yield from self._unreadable(reason, data, moment)
                 return
         yield from self._batches(self._framer, data, units, moment)
         self._base += units.consumed

@@ -55,6 +55,10 @@ class Sources:
         """Remember how far ``source`` was read."""
         self._ledger.move(source, position)
 
+    def knows(self, source: str) -> bool:
+        """Whether something was read of ``source``, in this scope."""
+        return self._ledger.get(source) is not None
+
     def claim(self, source: str, path: str) -> None:
         """The content of ``source`` is at ``path`` now."""
         self._claimed[source] = path

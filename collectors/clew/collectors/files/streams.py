@@ -87,13 +87,18 @@ class PipeStream:
     def __init__(self, descriptor: int, patience: float) -> None:
         self._descriptor = descriptor
         self._patience = patience
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
         self._read = 0
 
     def readinto(self, buffer: memoryview) -> int | None:
         """Fill some of ``buffer``; None where nothing came in time."""
-        if not select.select([self._descriptor], [], [], self._patience)[0]:
+        if not self._poll.poll(self._patience * 1000):
             return None
-        got = os.readv(self._descriptor, [buffer])
+        try:
+            got = os.readv(self._descriptor, [buffer])
+        except BlockingIOError:
+            return None
         self._read += got
         return got
 
