@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from clew.reconstruct.model import Flow, FlowFilter, Summary
-    from clew.reconstruct.store import Store
+    from clew.reconstruct.model import FlowFilter, Summary
 
 STATUSES = (
     "cancelled",
@@ -27,6 +26,8 @@ STATUSES = (
     "completed",
 )
 SORTS = ("started", "last", "records", "errors", "duration", "type", "status", "owed")
+ASCENDING = frozenset({"type", "status", "owed"})
+"""Orders whose first is the least: what is owed for longest has been owed since the earliest time."""
 PAGE = 50
 """Flows that a person sees unless --limit says otherwise."""
 
@@ -81,7 +82,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="BY",
                 default="last",
                 show_default=True,
-                help=f"By {', '.join(SORTS)}: the newest, most or longest come first.",
+                help=f"By {', '.join(SORTS)}: the newest, the most, the longest come first.",
             ),
             option("--reverse", env="FLOWS_REVERSE", is_flag=True, help="The other way round."),
             option(
@@ -179,11 +180,13 @@ def _list(context: Context, statuses: tuple[str, ...], given: dict[str, Any]) ->
         else:
             from clew.cli.flow_table import flow_table, matched, standing
 
-            page = list(store.flows(which, at))
+            most = which.limit
+            page = list(store.flows(replace(which, limit=None if most is None else most + 1), at))
+            more = most is not None and len(page) > most
+            page = page[:most]
             listed = len(page)
             if summary is None or at is not None:
                 summary = store.summary(at)
-            more = which.limit is not None and listed == which.limit and _is_more(store, which, at)
             terminal.out(flow_table(page, terminal.look))
             terminal.out(matched(summary, listed, terminal.look, more=more))
             terminal.out(standing(summary, terminal.look))
@@ -217,7 +220,7 @@ def _which(
         keys=given["keys"],
         scope=given["scope"],
         sort=given["sort"],
-        descending=(given["sort"] not in {"type", "status"}) is not given["reverse"],
+        descending=(given["sort"] not in ASCENDING) is not given["reverse"],
         limit=limit or None,
     )
 
@@ -226,13 +229,6 @@ def _statuses(names: Any) -> tuple[Any, ...]:
     from clew.reconstruct.model import Status
 
     return tuple(Status(name) for name in names)
-
-
-def _is_more(store: Store, which: FlowFilter, at: datetime | None) -> bool:
-    from dataclasses import replace
-
-    longer: list[Flow] = list(store.flows(replace(which, limit=(which.limit or 0) + 1), at))
-    return len(longer) > (which.limit or 0)
 
 
 def _word(text: str) -> str:
