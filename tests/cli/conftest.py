@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 import subprocess
 import sys
@@ -11,10 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
 
+from clew.cli.main import main
 from clew.reconstruct.model import (
     Evidence,
     Flow,
@@ -51,21 +55,48 @@ def golden() -> Golden:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs ``clew`` as a process of its own in an empty folder, without the caller's settings."""
-    return functools.partial(_clew, tmp_path)
+    """Calls ``clew`` in an empty folder, with streams of its own and without the caller's settings."""
+    return functools.partial(_call, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def run_in() -> Callable[[Path], Run]:
     """The same, in the folder given."""
-    return lambda folder: functools.partial(_clew, folder)
+    return lambda folder: functools.partial(_call, folder)
 
 
-def _clew(
+@pytest.fixture
+def process(tmp_path: Path) -> Run:
+    """The same as a process of its own, where streams and start-up are the point."""
+    return functools.partial(_process, tmp_path)
+
+
+def _environment(own: dict[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "NO_COLOR"))}
+    return kept | {"PYTHONIOENCODING": "utf-8", "COLUMNS": "100"} | own
+
+
+def _call(
     folder: Path, *arguments: str | Path, stdin: str | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "NO_COLOR"))}
-    kept |= {"PYTHONIOENCODING": "utf-8", "COLUMNS": "100"} | environment
+    written = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(buffer, "utf-8") for buffer in written)
+    given = io.TextIOWrapper(io.BytesIO((stdin or "").encode()), "utf-8")
+    with (
+        mock.patch.dict(os.environ, _environment(environment), clear=True),
+        mock.patch.multiple(sys, stdout=out, stderr=err, stdin=given),
+        contextlib.chdir(folder),
+    ):
+        status = main(list(map(str, arguments)))
+        out.flush()
+        err.flush()
+    told = [buffer.getvalue().decode() for buffer in written]
+    return subprocess.CompletedProcess(["clew", *map(str, arguments)], status, *told)
+
+
+def _process(
+    folder: Path, *arguments: str | Path, stdin: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "clew.cli.main", *map(str, arguments)],
         input=stdin,
@@ -74,7 +105,7 @@ def _clew(
         text=True,
         encoding="utf-8",
         cwd=folder,
-        env=kept,
+        env=_environment(environment),
         timeout=120,
         check=False,
     )

@@ -154,10 +154,12 @@ def test_colour_comes_only_where_it_is_wanted(shop: Path, run_in: Callable[[Path
     assert strip == clew("flows").stdout.splitlines()
 
 
-def test_an_ascii_stream_gets_ascii_alone(shop: Path, run_in: Callable[[Path], Run]) -> None:
-    clew = run_in(shop)
-    for command in (["flows"], ["show", "shop-2"], ["keys"], ["flows", "--json"]):
-        assert clew(*command, PYTHONIOENCODING="ascii").stdout.isascii()
+def test_an_ascii_stream_gets_ascii_alone(process: Run) -> None:
+    lines = (SHOP / "app.jsonl").read_text(encoding="utf-8")
+    for command in (["ingest", "-"], ["flows"], ["show", "4715"], ["keys"], ["flows", "--json"]):
+        done = process(*command, stdin=lines, PYTHONIOENCODING="ascii")
+        assert done.returncode == 0
+        assert done.stdout.isascii()
 
 
 def test_max_rejects_ends_with_5_and_says_how_many(run: Run) -> None:
