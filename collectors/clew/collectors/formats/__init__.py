@@ -32,7 +32,9 @@ def recognise(sample: Sequence[str], *, settings: Settings | None = None) -> Pla
     from clew.collectors.formats.loader import built_in
     from clew.collectors.formats.recognition import best
 
-    return _plan(best(built_in(), sample), sample, settings or Settings())
+    return _plan(
+        best([one for one in built_in() if one.recognise.rank >= 0], sample), sample, settings or Settings()
+    )
 
 
 def plan(name_or_path: str, sample: Sequence[str] = (), *, settings: Settings | None = None) -> Plan:

@@ -16,6 +16,7 @@ from clew.collectors.formats.loader import built_in
 from clew.collectors.formats.output import Source
 from clew.collectors.formats.plans import Grouping, Plan
 from clew.collectors.formats.recognition import best
+from clew.collectors.formats.redaction import redacted
 from clew.collectors.formats.settings import Settings
 from clew.collectors.formats.texts import compile_csv, compile_text, csv_header, logfmt_as_json
 
@@ -45,7 +46,8 @@ def assembled(format: Format, sample: Sequence[str], settings: Settings) -> Plan
     count = complete_count(unjoined, multiline)
     if multiline is not None:
         source = joined_lines(source, multiline)
-    return Plan("/".join(names), _select(format, inner, settings, source), Grouping(count) if count else None)
+    select = redacted(_select(format, inner, settings, source), settings.redaction)
+    return Plan("/".join(names), select, Grouping(count) if count else None)
 
 
 def _select(format: Format, sample: Sequence[str], settings: Settings, source: Source) -> str:
@@ -97,7 +99,7 @@ def _named(name: str) -> Format:
 
 def _inner(texts: Sequence[str]) -> Format:
     try:
-        return best([one for one in built_in() if not one.rows], texts)
+        return best([one for one in built_in() if not one.rows and one.recognise.rank >= 0], texts)
     except UnknownFormat:
         return _named("plain")
 

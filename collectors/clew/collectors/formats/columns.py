@@ -148,7 +148,14 @@ class ColumnCompiler:
         if given.match:
             group = 1 if re.compile(given.match).groups else 0
             text = f"nullif(regexp_extract({text}, {quoted(given.match)}, {group}), '')"
-        value = converted(column, text, given.convert, zone=self.settings.zone, formats=given.time_formats)
+        value = converted(
+            column,
+            text,
+            given.convert,
+            zone=self.settings.zone,
+            formats=given.time_formats,
+            year=self.settings.year,
+        )
         if given.map:
             plain_text = given.convert is None and column not in {"severity", "time", "end_time"}
             value = mapped(text, dict(given.map), text if plain_text else value)

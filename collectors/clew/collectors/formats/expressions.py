@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from clew.collectors.formats.language import Convert
 from clew.collectors.formats.paths import quoted
@@ -73,7 +74,13 @@ _ZONED_FORMATS = ("%d/%b/%Y:%H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %z")
 
 
 def converted(
-    column: str, text: str, convert: Convert | None, *, zone: str, formats: Sequence[str] = ()
+    column: str,
+    text: str,
+    convert: Convert | None,
+    *,
+    zone: str,
+    formats: Sequence[str] = (),
+    year: int | None = None,
 ) -> str:
     """The column's value from an SQL expression of type VARCHAR."""
     convert = convert or COLUMN_CONVERTS.get(column, Convert.TEXT)
@@ -81,7 +88,7 @@ def converted(
         case Convert.TEXT:
             return text
         case Convert.TIME:
-            return time(text, zone, formats)
+            return time(text, zone, formats, year)
         case Convert.EPOCH_S | Convert.EPOCH_MS | Convert.EPOCH_US | Convert.EPOCH_NS:
             return _epoch(text, convert)
         case Convert.SEVERITY:
@@ -102,7 +109,7 @@ def mapped(text: str, values: dict[str, str], otherwise: str = "NULL") -> str:
     return f"CASE {text} {whens} ELSE {otherwise} END"
 
 
-def time(text: str, zone: str, formats: Sequence[str] = ()) -> str:
+def time(text: str, zone: str, formats: Sequence[str] = (), year: int | None = None) -> str:
     """A TIMESTAMP in UTC from ISO 8601, an epoch of any magnitude, or a usual log time.
 
     Times beyond what a TIMESTAMP holds are NULL. DuckDB's cast to TIMESTAMP ignores an
@@ -120,13 +127,25 @@ def time(text: str, zone: str, formats: Sequence[str] = ()) -> str:
     )
     if not formats:
         return guess
-    given = ", ".join(
-        f"make_timestamp(epoch_us(TRY_STRPTIME({text}, {quoted(one)})))"
-        if "%z" in one
-        else _local(f"TRY_STRPTIME({text}, {quoted(one)})", zone)
-        for one in formats
-    )
+    given = ", ".join(_given(text, one, zone, year) for one in formats)
     return f"coalesce({given}, {guess})"
+
+
+def _given(text: str, format: str, zone: str, year: int | None) -> str:
+    if "%z" in format:
+        return f"make_timestamp(epoch_us(TRY_STRPTIME({text}, {quoted(format)})))"
+    if "%Y" in format or "%y" in format:
+        return _local(f"TRY_STRPTIME({text}, {quoted(format)})", zone)
+    # A time that states no year is of the given one, or else of the last twelve months.
+    now = datetime.now(UTC)
+    dated = f"TRY_STRPTIME('{year or now.year} ' || {text}, {quoted('%Y ' + format)})"
+    if year is None:
+        tomorrow = (now + timedelta(days=1)).strftime("%Y-%m-%d %H:%M:%S")
+        dated = (
+            f"CASE WHEN {dated} > TIMESTAMP '{tomorrow}'"
+            f" THEN TRY_STRPTIME('{now.year - 1} ' || {text}, {quoted('%Y ' + format)}) ELSE {dated} END"
+        )
+    return _local(dated, zone)
 
 
 def _local(naive: str, zone: str) -> str:

@@ -51,8 +51,10 @@ def _share(one: Format, units: Sequence[str], objects: Sequence[dict[str, Any]])
             return (known / len(objects) if len(objects) * 2 >= len(units) else known / len(units) / 2), _MOST
         case Shape.TEXT:
             patterns = [re.compile(f"(?s)(?:{pattern})\\Z") for pattern in one.patterns]
-            count = sum(any(pattern.match(_plain(unit)) for pattern in patterns) for unit in units)
-            return count / max(len(units), 1), _SOME if one.multiline else _MOST
+            hits = [any(pattern.match(_plain(unit)) for pattern in patterns) for unit in units]
+            # A record's first line may be followed by any number of others.
+            begins = one.multiline is not None and any(hits[:1])
+            return sum(hits) / max(len(units), 1), 0 if begins else _SOME if one.multiline else _MOST
         case Shape.LOGFMT:
             count = sum(len(_PAIR.findall(unit)) > 1 and not unit.lstrip().startswith("{") for unit in units)
             return count / max(len(units), 1), _MOST

@@ -13,7 +13,7 @@ from clew.collectors.formats.lines import taken_by
 from clew.collectors.formats.lookup import NamedColumns
 from clew.collectors.formats.output import TYPES, UNIT, Source, final, with_items
 from clew.collectors.formats.paths import Steps, quoted
-from clew.collectors.formats.settings import Settings
+from clew.collectors.formats.settings import REDACTED, Settings
 from clew.collectors.formats.shapes import Member, Shape
 from clew.collectors.formats.templates import less
 
@@ -90,6 +90,14 @@ def compile_csv(format: Format, settings: Settings, source: Source, header: str)
 def _compiled(
     format: Format, settings: Settings, source: Source, layer: str, named: dict[str, str], reject: str
 ) -> str:
+    hidden = {key.lower() for key in settings.redaction.keys}
+    if hidden & {name.lower() for name in named}:
+        hide = [
+            f"CASE WHEN {sql} IS NOT NULL THEN {quoted(REDACTED)} END AS {sql}"
+            for name, sql in named.items()
+            if name.lower() in hidden
+        ]
+        layer = f"SELECT * REPLACE ({', '.join(hide)}) FROM ({layer})"
     columns = ColumnCompiler(format, NamedColumns(named), settings).compile()
     for items in (columns.texts, columns.values):
         layer = with_items(layer, [f"{sql} AS {name}" for name, sql in items.items()])
