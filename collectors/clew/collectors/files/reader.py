@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from clew.collectors.errors import UnknownFormat
 from clew.collectors.files.framing import framer, framing
 from clew.collectors.files.position import HEAD_BYTES, TAIL_BYTES, Position, digest, shown
-from clew.collectors.files.recognition import SAMPLE_BYTES, binary, sample_of, texts
+from clew.collectors.files.recognition import SAMPLE_BYTES, binary, sample_of, spread, texts
 from clew.collectors.files.units import RAW_BYTES, table
 from clew.collectors.record import Batch, Reject, Watermark, empty_select
 
@@ -206,8 +206,10 @@ class Reader:
     def _recognised(self, data: Bytes, units: Units) -> Plan:
         """The plan for what the first units show: of the whole input, not of what is left of it."""
         beginning, whole = self._input.beginning()
-        sample = sample_of(beginning, self._framing, whole=whole)
-        return self._recognise(sample or texts(data, units))
+        sample = sample_of(beginning, self._framing, whole=whole) or texts(data, units)
+        if sample[0].lstrip().startswith("{"):
+            sample += spread(data, units)
+        return self._recognise(sample)
 
     def _unreadable(self, reason: str, data: Bytes, moment: _Moment) -> Iterator[Batch]:
         """Say once that, and why, nothing of this input is read."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clew.collectors.formats.plans import Plan
 
 SAMPLE_UNITS = 200
+SPREAD_BYTES = 4096
 SAMPLE_BYTES = 1 << 20
 BINARY_BYTES = 8192
 
@@ -46,6 +47,19 @@ def sample_of(beginning: bytes, kind: str, *, whole: bool) -> list[str]:
     cut = framer(kind, Position(""), line_bytes=SAMPLE_BYTES, document_bytes=SAMPLE_BYTES)
     data = np.frombuffer(beginning, np.uint8)
     return texts(data, cut.frame(data, final=whole))
+
+
+def spread(data: Bytes, units: Units) -> list[str]:
+    """Up to 200 units from all over these, at most 4 KiB each.
+
+    A log begins with the lines of starting up; what it is full of shows further on.
+    """
+    step = max(1, len(units.starts) // SAMPLE_UNITS)
+    return [
+        data[start:end].tobytes().decode()
+        for start, end in zip(units.starts[::step], units.ends[::step], strict=True)
+        if end - start <= SPREAD_BYTES
+    ][:SAMPLE_UNITS]
 
 
 def texts(data: Bytes, units: Units) -> list[str]:
