@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from tests.store.crashing import differences, kill_after, run, start, write_line
 from clew.reconstruct import open_store
 from clew.reconstruct.model import FlowFilter
 
-LINES, ROWS = 1_200, 100
+LINES, ROWS = 2_500, 100
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(lines: Path) -> Path:
     """A store of one run that nothing disturbed."""
     store = lines.with_name("undisturbed.duckdb")
-    assert run(store, ROWS, lines) >= 12
+    assert run(store, ROWS, lines) >= 25
     return store
 
 
@@ -35,12 +37,16 @@ def test_after_kills_at_random_moments_a_run_to_the_end_gives_the_same_store(
 ) -> None:
     """Twenty in all: before the first batch, between batches and within them."""
     chosen = random.Random(seed)
-    store = tmp_path / "killed.duckdb"
-    kills = 0
-    for _ in range(times):
-        kills += kill_after(start(store, ROWS, lines), chosen.randrange(3), chosen.random() * 0.15)
+    number = kills = 0
+    store = tmp_path / "0.duckdb"
+    while kills < times:
+        if kill_after(start(store, ROWS, lines), chosen.randrange(3), chosen.random() * 0.15):
+            kills += 1
+            continue
+        assert differences(store, undisturbed) == {}, "it was done before the kill"
+        number += 1
+        store = tmp_path / f"{number}.duckdb"
     run(store, ROWS, lines)
-    assert kills == times
     assert differences(store, undisturbed) == {}
     assert run(store, ROWS, lines) == 0, "nothing is left to read"
 
@@ -100,3 +106,36 @@ def test_a_reader_during_an_ingest_always_gets_its_turn(lines: Path, tmp_path: P
         assert seen == sorted(seen)
         assert len(set(seen)) > 2, "it read while the other wrote"
         assert reader.summary().records == sum(source.records for source in reader.sources())
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+sys.argv[1:] = sys.argv[2:]
+from clew.cli.main import main
+sys.exit(main())
+"""
+"""The command on a disk that takes no file beyond a size: writes fail as on a full one."""
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_a_full_disk_ends_the_command_in_words_and_the_next_run_goes_on(
+    lines: Path, undisturbed: Path, tmp_path: Path, share: float
+) -> None:
+    store = tmp_path / "full.duckdb"
+    arguments = ["ingest", str(lines), "--store", str(store), "--no-progress"]
+    limit = int(undisturbed.stat().st_size * share)
+    full = subprocess.run(
+        [sys.executable, "-c", FULL, str(limit), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert full.returncode == 4
+    assert "no room left on its disk" in full.stderr
+    assert "Free some room" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert "nanobind" not in full.stderr
+    run(store, ROWS, lines)
+    assert differences(store, undisturbed) == {}
