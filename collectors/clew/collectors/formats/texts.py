@@ -139,7 +139,10 @@ def logfmt_as_json(source: Source) -> Source:
 
 def csv_header(sample: Sequence[str], delimiter: str) -> list[str] | None:
     """The header's names, when the sample looks like CSV below a header."""
-    rows = list(csv.reader((line.strip("\ufeff\r\n") for line in sample[:50]), delimiter=delimiter))
+    try:
+        rows = list(csv.reader((line.strip("\ufeff\r\n") for line in sample[:50]), delimiter=delimiter))
+    except csv.Error:
+        return None
     if len(rows) < 1 or len(rows[0]) < 2:  # noqa: PLR2004  one column is no table
         return None
     names = rows[0]
