@@ -76,28 +76,33 @@ class _Attributes:
     flat: str
     settings: Settings
     ids: _Ids = field(init=False)
-    envelope: _Names = field(init=False)
+    told: _Lookup = field(init=False)
+    rest: _Lookup = field(init=False)
     messaging: _Names = field(init=False)
+    envelope: _Names = field(init=False)
     dead: _DeadLetters = field(init=False)
 
     def __post_init__(self) -> None:
         self.ids = _Ids(*key_names(self.settings))
         names = {column: vocabulary().record.get(column, ()) for column in SHARED}
-        self.envelope = _Names(
-            "envelope",
-            {column: [one for one in of if not one.startswith(_MESSAGING)] for column, of in names.items()},
-        )
+        self.told, self.rest = _Lookup("told"), _Lookup("rest")
         self.messaging = _Names(
             "messaging",
+            self.told,
             {column: [one for one in of if one.startswith(_MESSAGING)] for column, of in names.items()},
         )
-        self.dead = _DeadLetters()
+        self.envelope = _Names(
+            "envelope",
+            self.rest,
+            {column: [one for one in of if not one.startswith(_MESSAGING)] for column, of in names.items()},
+        )
+        self.dead = _DeadLetters(self.rest)
 
     def lookups(self) -> list[str]:
         """Select items over the rows."""
         return [
             f"{self.ids.entries(self.flat)} AS ids",
-            *(f"{one.texts(self.flat)} AS {one.name}_texts" for one in (self.rest, self.told)),
+            *(f"{one.texts(self.flat)} AS {one.name}" for one in (self.told, self.rest)),
         ]
 
     def layers(self) -> list[list[str]]:
@@ -107,26 +112,26 @@ class _Attributes:
             [f"{self.ids.instance('ids')} AS instance", f"{self.dead.which()} AS dead"],
             [
                 f"coalesce({', '.join(f'instance[{at}]' for at in places)}) AS correlation",
-                *(f"{one.struct()} AS {one.name}" for one in self.groups()),
+                *(f"{one.struct()} AS {one.name}" for one in (self.messaging, self.envelope, self.dead)),
             ],
             ["CASE WHEN correlation IS NOT NULL THEN list_position(instance, correlation) END AS taken"],
         ]
-
-    def groups(self) -> tuple[_Names | _DeadLetters, ...]:
-        """Each is looked for only where the attributes hold one of its names."""
-        return (self.envelope, self.messaging, self.dead)
 
     def fill(self, sql: dict[str, str]) -> None:
         """Put what was found where the format's own fields give nothing."""
         for column in SHARED:
             parts = [
                 sql[column],
-                *(f"{one.name}.{identifier(column)}" for one in self.groups()[:2] if column in one.columns),
+                *(
+                    f"{one.name}.{identifier(column)}"
+                    for one in (self.envelope, self.messaging)
+                    if column in one.members
+                ),
             ]
             if column in _ATTRIBUTES_FIRST:
                 parts.append(parts.pop(0))
             sql[column] = f"coalesce({', '.join(part for part in parts if part != 'NULL')})"
-        for column in self.dead.columns:
+        for column in self.dead.members:
             sql[column] = f"coalesce({self.dead.name}.{identifier(column)}, {sql[column]})"
         sql["kind"] = f"CASE WHEN dead IS NOT NULL THEN {quoted(_DEAD_LETTER)} ELSE {sql['kind']} END"
         listed = ", ".join(quoted(name) for name in self.ids.names)
@@ -171,9 +176,8 @@ class _Ids:
         starts = ", ".join(quoted(_json(name) + ":") for name in self.names)
         kept = f"list_filter({entries}, lambda entry: NOT starts_with(entry, ([{starts}])[{taken}]))"
         kept = f"CASE WHEN {taken} IS NULL THEN {entries} ELSE {kept} END"
-        return (
-            f"CASE WHEN len({entries}) > 0 THEN '{{' || nullif(array_to_string({kept}, ','), '') || '}}' END"
-        )
+        left = f"len({entries}) > CASE WHEN {taken} IS NULL THEN 0 ELSE 1 END"
+        return f"CASE WHEN {left} THEN '{{' || nullif(array_to_string({kept}, ','), '') || '}}' END"
 
 
 @dataclass(slots=True)
@@ -195,7 +199,7 @@ class _Lookup:
     def first(self, paths: Iterable[str]) -> str:
         """The first text that is there. Attribute names are never nested by their dots."""
         found = [
-            f"{self.name}_texts[{self.places.setdefault(alternatives(path)[0], len(self.places) + 1)}]"
+            f"{self.name}[{self.places.setdefault(alternatives(path)[0], len(self.places) + 1)}]"
             for path in paths
         ]
         return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
@@ -206,39 +210,32 @@ class _Names:
     """A part of the vocabulary: column → names in order of preference."""
 
     name: str
+    lookup: _Lookup
     columns: Mapping[str, Sequence[str]]
-    lookup: _Lookup = field(init=False)
     members: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.columns = {column: names for column, names in self.columns.items() if names}
-        self.lookup = _Lookup(self.name)
         self.members = {
             column: converted(column, self.lookup.first(names), None, zone="UTC")
             for column, names in self.columns.items()
+            if names
         }
-
-    def texts(self, flat: str) -> str:
-        """The texts of all names, where there is any."""
-        return self.lookup.texts(flat)
 
     def struct(self) -> str:
         """The columns, computed only where a name is there."""
-        return _struct(f"{self.name}_texts IS NOT NULL", self.members)
+        return _struct(f"{self.lookup.name} IS NOT NULL", self.members)
 
 
 @dataclass(slots=True)
 class _DeadLetters:
     """How each broker and framework marks a dead letter."""
 
+    lookup: _Lookup
     name: str = "buried"
-    columns: list[str] = field(init=False)
-    lookup: _Lookup = field(init=False)
     members: dict[str, str] = field(init=False)
     marks: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lookup = _Lookup(self.name)
         letters = vocabulary().dead_letters
         self.marks = [self._mark(names) for names in letters]
         found: dict[str, list[str]] = {}
@@ -251,20 +248,15 @@ class _DeadLetters:
             column: converted(column, f"CASE dead {' '.join(whens)} END", None, zone="UTC")
             for column, whens in found.items()
         }
-        self.columns = list(found)
 
     def _mark(self, names: DeadLetterNames) -> str:
         mark = self.lookup.first(names.when)
         return f"{mark} <> {quoted(names.unless)}" if names.unless else f"{mark} IS NOT NULL"
 
-    def texts(self, flat: str) -> str:
-        """The texts of all names, where there is any."""
-        return self.lookup.texts(flat)
-
     def which(self) -> str:
         """Whose marks they are: a number from 1, NULL for no dead letter."""
         whens = " ".join(f"WHEN {mark} THEN {number}" for number, mark in enumerate(self.marks, 1))
-        return f"CASE WHEN {self.name}_texts IS NOT NULL THEN CASE {whens} END END"
+        return f"CASE WHEN {self.lookup.name} IS NOT NULL THEN CASE {whens} END END"
 
     def struct(self) -> str:
         """The columns that a dead letter's own words replace."""
