@@ -228,10 +228,13 @@ def test_a_key_class_is_kept_and_applies_to_what_is_stored(run: Run) -> None:
         (["--format", "absent"], "no format 'absent'"),
     ],
 )
-def test_wrong_use_of_ingest_is_told_before_anything_is_read(run: Run, option: list[str], said: str) -> None:
+def test_wrong_use_of_ingest_is_told_before_anything_is_read(
+    run: Run, tmp_path: Path, option: list[str], said: str
+) -> None:
     done = run("ingest", "-", *option, stdin="{}\n", COLUMNS="400")
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+    assert option[0] == "--format" or list(tmp_path.iterdir()) == []
 
 
 def test_formats_are_listed_and_a_line_shows_what_it_becomes(run: Run) -> None:

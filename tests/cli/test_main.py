@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -83,9 +85,10 @@ def test_ctrl_c_is_told_in_one_line(
     assert capsys.readouterr().err.strip().startswith("clew: interrupted")
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("color", ["never", "always"])
+def test_a_reader_that_goes_away_ends_the_command_quietly(color: str, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "clew.cli.main", "formats", "--json"],
+        [sys.executable, "-m", "clew.cli.main", "formats", "--color", color],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
@@ -96,6 +99,21 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> Non
     assert process.wait(60) == 141
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [["formats"], ["formats", "--json"]])
+def test_output_that_cannot_be_written_is_told_in_one_message(arguments: list[str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "clew.cli.main", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            check=False,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (4, b"error: No space left on device\n")
 
 
 def test_a_real_ctrl_c_while_waiting_for_input_ends_ingest_with_130(tmp_path: Path) -> None:
@@ -110,18 +128,37 @@ def test_a_real_ctrl_c_while_waiting_for_input_ends_ingest_with_130(tmp_path: Pa
     assert process.stdin is not None
     process.stdin.write(b'{"time":"2026-01-31T12:00:00Z","message":"hello","correlation_id":"c-1"}\n')
     process.stdin.flush()
-    _wait_for(tmp_path / "clew.duckdb")
+    _until((tmp_path / "clew.duckdb").exists)
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in said
 
 
-def _wait_for(path: Path) -> None:
-    import time
+def _until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until, "waited for a minute"
+        time.sleep(0.05)
 
-    until = time.monotonic() + 30
-    while not path.exists():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    time.sleep(1.0)
+
+def test_following_reads_what_is_added_until_ctrl_c_and_is_fine(tmp_path: Path, run: Run) -> None:
+    log = tmp_path / "app.log"
+    line = '{{"time":"2026-01-31T12:00:0{0}Z","message":"hello","correlation_id":"c-{0}"}}\n'
+    log.write_text(line.format(1), encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clew.cli.main", "ingest", "--follow", "app.log", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    _until(lambda: run("flows", "--json").stdout.count("c-1") == 1)
+    with log.open("a", encoding="utf-8") as more:
+        more.write(line.format(2))
+    _until(lambda: run("flows", "--json").stdout.count("c-2") == 1)
+    process.send_signal(signal.SIGINT)
+    told, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, b"")
+    assert json.loads(told)["records"] == 2
+    assert json.loads(told)["stopped_by"] == "SIGINT"

@@ -122,10 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clew.main(args, prog_name="clew")
     try:
         status = _run(args)
-        sys.stdout.flush()
     except BrokenPipeError:
+        status = Exit.BROKEN_PIPE
+    try:
+        sys.stdout.flush()
+    except OSError:
         _close_quietly()
-        return Exit.BROKEN_PIPE
     return status
 
 
@@ -133,7 +135,8 @@ def _run(args: list[str]) -> int:
     try:
         with clew.make_context("clew", args) as ctx:
             given = clew.invoke(ctx)
-            return int(given) if isinstance(given, int) else Exit.FINE
+        sys.stdout.flush()
+        return int(given) if isinstance(given, int) else Exit.FINE
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -179,7 +182,7 @@ def _tell_usage(error: click.ClickException) -> None:
 
 
 def _close_quietly() -> None:
-    """Nobody reads on: Python must not complain about that when it closes stdout."""
+    """What is left cannot be written: Python must not complain about that when it closes stdout."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
 

@@ -94,10 +94,17 @@ class Terminal:
             from rich.console import Console
             from rich.theme import Theme
 
-            self._consoles[name] = Console(
+            class PipeConsole(Console):
+                """Leaves a broken pipe to whoever runs the command."""
+
+                def on_broken_pipe(self) -> None:
+                    raise BrokenPipeError
+
+            self._consoles[name] = PipeConsole(
                 stderr=name == "stderr",
                 theme=Theme(STYLES),
                 force_terminal=True if self.color == "always" else None,
+                no_color=False if self.color == "always" else None,
                 highlight=False,
                 markup=False,
                 emoji=False,

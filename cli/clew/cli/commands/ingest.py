@@ -131,15 +131,19 @@ def ingest(
     from clew.reconstruct.ingest import ingest as join
 
     terminal = context.terminal
+    now = _judged_by(context)
+    wanted = changed(
+        now, keys=given["keys"], definitions=given["definitions"], owed_limit=given["owed_limit"]
+    )
     collector = FilesCollector(
         paths,
         format=given["format_"],
-        settings=_reading(given),
+        settings=_reading(given, wanted),
         follow=given["follow"],
         scope=given["scope"],
     )
     try:
-        with context.store(create=True, settings=_judged_by(context, given)) as store:
+        with context.store(create=True, settings=None if wanted == now else wanted) as store:
             with shown(terminal, wanted=not no_progress) as progress:
                 report = join(store, collector, progress=progress)
             summary = store.summary()
@@ -154,23 +158,26 @@ def ingest(
     return _status(report, given)
 
 
-def _judged_by(context: Context, given: dict[str, Any]) -> Judging | None:
-    """The settings that the store shall keep; None where the options change nothing."""
-    with context.store(create=True) as store:
-        now = store.settings()
-    wanted = changed(
-        now, keys=given["keys"], definitions=given["definitions"], owed_limit=given["owed_limit"]
-    )
-    return wanted if wanted != now else None
+def _judged_by(context: Context) -> Judging:
+    """The settings of the store, or those of a new one."""
+    from clew.reconstruct.errors import StoreMissing
+    from clew.reconstruct.model import Settings
+
+    try:
+        with context.store() as store:
+            return store.settings()
+    except StoreMissing:
+        return Settings()
 
 
-def _reading(given: dict[str, Any]) -> Reading:
+def _reading(given: dict[str, Any], judging: Judging) -> Reading:
+    """How to read: names of IDs that the store knows are looked for, too."""
     from clew.collectors.formats.settings import Redaction, Settings
 
     return Settings(
         zone=given["zone"],
         redaction=Redaction(keys=given["redact_keys"], patterns=given["redact_patterns"]),
-        keys=dict(given["keys"]),
+        keys={name: class_.value for name, class_ in judging.key_classes.items()},
     )
 
 
