@@ -143,7 +143,7 @@ class WritingConformance(StoreCase):
         store.write(batch(ORDERS[:2], source="b.log", position="2"))
         first, second = store.sources()
         assert (first.source, first.format, first.position, first.records) == ("a.log", "by hand", "7", 2)
-        assert (first.first, first.last) == (at(20), at(21))
+        assert (first.first, first.last) == (at(20), at(23))
         assert first.watermark is None
         assert second.source == "b.log"
         assert (second.position, second.records, second.duplicates, second.rejects) == ("2", 5, 2, 0)

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from clew.collectors.record import RECORD_COLUMNS
 from clew.reconstruct.duckdb.judging import judged
+from clew.reconstruct.duckdb.linking import linked
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows
 from clew.reconstruct.duckdb.schema import EVIDENCE
-from clew.reconstruct.model import Evidence, FlowDetail, FlowLink, Settings
+from clew.reconstruct.model import Evidence, FlowDetail, Settings
 from clew.reconstruct.passes.order import order
 from clew.reconstruct.salt import salt
 
 if TYPE_CHECKING:
     import duckdb
-
-JOINS = 20
-"""Flows listed that share a business key with this one."""
 
 
 def detail(
@@ -44,7 +42,11 @@ def detail(
     truncated = max(0, flows[0].records - len(rows))
     steps, loose = order(rows)
     return FlowDetail(
-        flow=flows[0], steps=steps, loose=loose, links=_links(connection, flow), truncated=truncated
+        flow=flows[0],
+        steps=steps,
+        loose=loose,
+        links=linked(connection, flow, scope, settings),
+        truncated=truncated,
     )
 
 
@@ -56,6 +58,7 @@ def _number(connection: duckdb.DuckDBPyConnection, flow_id: str, scope: str) -> 
         WHERE flow IN (xor(hash($id), {salt("flow", scope)}::UBIGINT), xor(hash($id), {salt("trace", scope)}::UBIGINT),
                        xor(hash($id), {salt("event", scope)}::UBIGINT))
           AND flow_id = $id
+        ORDER BY flow = xor(hash($id), {salt("flow", scope)}::UBIGINT) DESC
         """,
         {"id": flow_id},
     ).fetchall()
@@ -74,22 +77,22 @@ def _records(
     names = [*RECORD_COLUMNS, "record", "source"]
     columns = ", ".join(f'r."{name}"' for name in RECORD_COLUMNS)
     readings = dict(connection.execute("SELECT source_no, source FROM store.sources").fetchall())
-    rows = connection.execute(
-        f"""
-        SELECT {columns}, r.record, r.source_no, r.evidence, false AS shared
-        FROM store.records AS r WHERE r.flow = {flow} ORDER BY r.time, r.record LIMIT {int(limit)}
-        """
-    ).fetchall()
-    shares = connection.execute(f"SELECT record, evidence FROM store.shared WHERE flow = {flow}").fetchall()
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE mine AS
+        SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, false AS shared
+        FROM store.records AS r WHERE r.flow = {flow} ORDER BY r.time, r.content LIMIT {int(limit)}
+    """).fetchall()
+    shares = connection.execute(f"SELECT record FROM store.shared WHERE flow = {flow}").fetchall()
     if shares:
-        listed = ", ".join(str(record) for record, _ in shares[: max(0, limit - len(rows))])
-        if listed:
-            rows.extend(
-                connection.execute(
-                    f"""SELECT {columns}, r.record, r.source_no, r.evidence, true AS shared
-                        FROM store.records AS r WHERE r.record IN ({listed})"""
-                ).fetchall()
-            )
+        listed = ", ".join(str(record) for (record,) in shares)
+        connection.execute(f"""
+            INSERT INTO mine
+            SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, true AS shared
+            FROM store.records AS r WHERE r.record IN ({listed}) ORDER BY r.time, r.content
+        """).fetchall()
+    rows = connection.execute(f"""
+        SELECT * EXCLUDE (content, event_h, span_h) FROM mine ORDER BY shared, time, content LIMIT {int(limit)}
+    """).fetchall()
     found: list[tuple[Evidence, bool, dict[str, Any]]] = []
     for row in rows:
         fields = {name: value for name, value in zip(names, row[:-2], strict=True) if value is not None}
@@ -99,27 +102,3 @@ def _records(
         fields["source"] = readings.get(fields["source"], "")
         found.append((Evidence(EVIDENCE[max(row[-2], 1) - 1]), bool(row[-1]), fields))
     return found
-
-
-def _links(connection: duckdb.DuckDBPyConnection, flow: int) -> tuple[FlowLink, ...]:
-    rows = connection.execute(
-        f"""
-        WITH link AS (
-            SELECT other, kind, via FROM store.links WHERE flow = {flow}
-            UNION
-            SELECT flow, 'child', via FROM store.links WHERE other = {flow}
-            UNION
-            SELECT o.flow, 'joins', k.name || '=' || k.value
-            FROM store.flow_keys AS k JOIN store.flow_keys AS o
-              ON o.value_h = k.value_h AND o.name = k.name AND o.value = k.value AND o.flow <> k.flow
-            WHERE k.flow = {flow}
-            UNION
-            SELECT o.flow, 'batch', 'shared record'
-            FROM store.shared AS s JOIN store.shared AS o ON o.record = s.record AND o.flow <> s.flow
-            WHERE s.flow = {flow}
-        )
-        SELECT f.flow_id, min(link.kind), min(link.via) FROM link JOIN store.flows AS f ON f.flow = link.other
-        GROUP BY f.flow_id ORDER BY 2 DESC, 1 LIMIT {JOINS}
-        """
-    ).fetchall()
-    return tuple(FlowLink(*row) for row in rows)

@@ -89,11 +89,10 @@ CREATE TABLE store.waits (
 CREATE TABLE store.channels (channel UBIGINT, name VARCHAR);
 CREATE TABLE store.flow_keys (flow UBIGINT, name VARCHAR, value VARCHAR, value_h UBIGINT);
 CREATE TABLE store.instances (base UBIGINT, flow UBIGINT, number INTEGER, since TIMESTAMP);
-CREATE TABLE store.links (flow UBIGINT, other UBIGINT, kind VARCHAR, via VARCHAR);
 """
 """What the passes make of the records; ``rebuild`` makes all of it anew."""
 
-ENGINE_TABLE_NAMES = ("link_refs", "shared", "flows", "waits", "channels", "flow_keys", "instances", "links")
+ENGINE_TABLE_NAMES = ("link_refs", "shared", "flows", "waits", "channels", "flow_keys", "instances")
 
 SOURCE_TABLES = """
 CREATE TABLE store.scopes (scope_no INTEGER, scope VARCHAR);

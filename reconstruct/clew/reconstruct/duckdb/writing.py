@@ -207,13 +207,12 @@ def _put_records(context: Context) -> None:
 
 
 def _put_flows(context: Context) -> None:
-    for table in ("flows", "waits", "flow_keys", "links"):
+    for table in ("flows", "waits", "flow_keys"):
         context.run(f"DELETE FROM store.{table} WHERE flow IN (SELECT flow FROM existing)")
     context.run("INSERT INTO store.flows SELECT * FROM verdict_flow")
     context.run("INSERT INTO store.waits SELECT * FROM wait")
-    context.run("INSERT INTO store.links SELECT * FROM link_now")
     context.run("INSERT INTO store.channels SELECT * FROM channel_now")
-    context.run("DELETE FROM store.instances WHERE base IN (SELECT base FROM run_now)")
+    context.run("DELETE FROM store.instances WHERE base IN (SELECT base FROM rerun)")
     context.run("INSERT INTO store.instances SELECT * FROM run_now")
     context.run("""
         INSERT INTO store.flow_keys
@@ -247,9 +246,11 @@ def _put_source(context: Context, batch: Batch, number: int, source_no: int, one
             watermark_exact = $exact, updated = $arrival
         FROM (
             SELECT count(*) AS n, count(*) FILTER (moment IS NULL) AS no_time,
-                count(*) FILTER (evidence = 0) AS no_flow, min(moment) AS earliest, max(moment) AS latest
+                count(*) FILTER (evidence = 0) AS no_flow, min(moment) AS earliest,
+                max(greatest(moment, until)) AS latest
             FROM (
-                SELECT evidence, CASE WHEN time BETWEEN {EARLIEST} AND {latest} THEN time END AS moment
+                SELECT evidence, CASE WHEN time BETWEEN {EARLIEST} AND {latest} THEN time END AS moment,
+                    CASE WHEN end_time BETWEEN {EARLIEST} AND {latest} THEN end_time END AS until
                 FROM stage WHERE batch_no = {number}
             )
         ) AS fresh

@@ -120,9 +120,9 @@ def _collect_unanchored(context: Context, *, stored: bool) -> None:
         CREATE OR REPLACE TEMP TABLE node AS
         SELECT record, NULL::UBIGINT AS flow, time, {tokens} FROM stage WHERE evidence <> 1
     """)
-    context.run(
-        "CREATE OR REPLACE TEMP TABLE node_link AS SELECT l.* FROM link_ref AS l SEMI JOIN node USING (record)"
-    )
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE node_link AS SELECT l.* FROM link_ref AS l SEMI JOIN node USING (record)
+    """)
     if not stored:
         return
     rows, links = "stage", "link_ref"

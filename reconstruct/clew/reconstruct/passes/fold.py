@@ -16,26 +16,31 @@ HANDLES = "('process', 'receive', 'settle')"
 EARLIEST = "TIMESTAMP '2000-01-01'"
 """Times before it are not plausible, nor are those a day beyond the arrival."""
 
-MEMBER_COLUMNS = """kind, time, end_time, service, name, operation, destination, consumer_group, severity, status, outcome, error_type, keys,
-            event_h, cause_h, place_h, trace_h, span_h, parent_h, evidence"""
+MEMBER_COLUMNS = """kind, time, end_time, service, name, operation, destination, consumer_group,
+            severity, status, outcome, error_type, keys, trace_h, event_h, cause_h, place_h, span_h, parent_h"""
 
 
 def fold(context: Context) -> None:
-    """Leave ``touched(flow)``, ``member`` (one row per record and flow) and ``step_of``.
+    """Leave ``touched(flow)``, ``existing(flow)``, ``member`` and ``step_of``.
 
-    ``member`` has for each record ``moment`` and ``until`` (plausible times), ``bad``,
-    ``sends`` and ``handles``. ``step_of(flow, event_h, …)`` is one row per flow and event:
-    when it was sent and handled, and when it was dead-lettered.
+    ``member`` has one row for each record and flow, with ``shared`` (by several flows),
+    ``unit`` (its event's or message's identity within the flow), ``moment`` and ``until``
+    (plausible times), ``bad``, ``sends`` and ``handles``. ``step_of`` has one row for each
+    flow and unit: whether it was sent, handled and dead-lettered, and when.
     """
     _touched(context)
     _members(context)
     split_runs(context)
+    _name_units(context)
     _steps(context)
 
 
 def _touched(context: Context) -> None:
-    cause, handling = WAITS.index("cause"), WAITS.index("handling")
-    parent = WAITS.index("parent")
+    """Flows whose records change, and those that wait for one of the batch's records.
+
+    With each run of a reused ID come all its runs, since a record may change between them.
+    """
+    kind = {name: WAITS.index(name) for name in ("parent", "cause", "handling")}
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE touched AS
         WITH told AS (
@@ -45,10 +50,12 @@ def _touched(context: Context) -> None:
             UNION SELECT r.flow FROM store.records AS r SEMI JOIN moved USING (record)
             UNION SELECT s.flow FROM store.shared AS s SEMI JOIN component USING (record)
             UNION SELECT w.flow FROM store.waits AS w
-                  WHERE (w.kind IN ({cause}, {handling}) AND w.token IN (SELECT event_h FROM stage))
-                     OR (w.kind = {parent} AND w.token IN (SELECT span_h FROM stage))
-                     OR (w.kind = {handling} AND w.token IN (SELECT parent_h FROM stage))
-                     OR (w.kind = {handling} AND w.token IN (SELECT token FROM link_ref))
+                  WHERE (w.kind IN ({kind["cause"]}, {kind["handling"]}) AND w.token IN (SELECT event_h FROM stage))
+                     OR (w.kind = {kind["parent"]} AND w.token IN (SELECT span_h FROM stage))
+                     OR (w.kind = {kind["handling"]} AND (
+                            w.token IN (SELECT parent_h FROM stage)
+                         OR w.token IN (SELECT place_h FROM stage)
+                         OR w.token IN (SELECT token FROM link_ref)))
         ),
         based AS (
             SELECT coalesce(i.base, t.flow) AS base FROM told AS t LEFT JOIN store.instances AS i USING (flow)
@@ -64,63 +71,73 @@ def _touched(context: Context) -> None:
 
 def _members(context: Context) -> None:
     latest = f"TIMESTAMP {quoted(context.arrival.isoformat(sep=' '))} + INTERVAL 1 DAY"
-    span = ""
+    plausible = f"BETWEEN {EARLIEST} AND {latest}"
+    sources = [
+        f"SELECT flow, record, false AS shared, {MEMBER_COLUMNS}, evidence FROM stage WHERE flow IS NOT NULL"
+    ]
     if context.count("SELECT count(*) FROM existing"):
-        span = f"""
-            UNION ALL
-            SELECT r.flow, r.record, {MEMBER_COLUMNS}
+        sources.append(f"""
+            SELECT r.flow, r.record, false, {MEMBER_COLUMNS}, r.evidence
             FROM store.records AS r SEMI JOIN existing USING (flow)
             WHERE r.record NOT IN (SELECT record FROM moved)
-        """
-    shares = ""
-    if context.count(
-        "SELECT (SELECT count(*) FROM shared_now) + (SELECT count(*) FROM moved)"
-    ) or context.count("SELECT count(*) FROM store.shared"):
-        shares = f"""
-            UNION ALL
-            SELECT m.flow, r.record, {MEMBER_COLUMNS.replace("evidence", "m.evidence")}
+        """)
+    if context.count("SELECT count(*) FROM moved"):
+        sources.append(f"""
+            SELECT m.flow, r.record, false, {MEMBER_COLUMNS}, m.evidence
             FROM store.records AS r JOIN moved AS m USING (record) WHERE m.flow IS NOT NULL
-            UNION ALL
-            SELECT s.flow, r.record, {MEMBER_COLUMNS.replace("evidence", "s.evidence")}
+        """)
+    if context.count("SELECT count(*) FROM shared_now"):
+        sources.append(f"""
+            SELECT s.flow, r.record, true, {MEMBER_COLUMNS}, s.evidence
+            FROM store.records AS r JOIN shared_now AS s USING (record)
+        """)
+        sources.append(f"""
+            SELECT s.flow, r.record, true, {MEMBER_COLUMNS}, s.evidence
+            FROM stage AS r JOIN shared_now AS s USING (record)
+        """)
+    if context.count("SELECT count(*) FROM store.shared"):
+        sources.append(f"""
+            SELECT s.flow, r.record, true, {MEMBER_COLUMNS}, s.evidence
             FROM store.records AS r JOIN (
-                SELECT record, flow, evidence FROM shared_now
-                UNION ALL
-                SELECT h.record, h.flow, h.evidence FROM store.shared AS h
+                SELECT record, flow, evidence FROM store.shared
                 SEMI JOIN touched USING (flow)
-                ANTI JOIN component ON component.record = h.record
+                ANTI JOIN component USING (record)
             ) AS s USING (record)
-            UNION ALL
-            SELECT s.flow, s.record, {MEMBER_COLUMNS.replace("evidence", "s.evidence")}
-            FROM stage AS r JOIN shared_now AS s ON s.record = r.record
-        """
+        """)
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE member AS
         SELECT *,
-            CASE WHEN time BETWEEN {EARLIEST} AND {latest} THEN time END AS moment,
-            CASE WHEN coalesce(end_time, time) BETWEEN {EARLIEST} AND {latest}
-                 THEN coalesce(end_time, time) END AS until,
+            coalesce(event_h, place_h) AS unit,
+            CASE WHEN time {plausible} THEN time END AS moment,
+            greatest(CASE WHEN time {plausible} THEN time END, CASE WHEN end_time {plausible} THEN end_time END)
+                AS until,
             coalesce(severity IN ('ERROR', 'FATAL') OR status = 'error', false) AS bad,
             coalesce(operation IN {SENDS} AND kind <> 'dead_letter', false) AS sends,
             coalesce(operation IN {HANDLES} AND kind <> 'dead_letter', false) AS handles
+        FROM ({" UNION ALL ".join(sources)})
+    """)
+
+
+def _name_units(context: Context) -> None:
+    """A message told once with its event ID and once with its coordinates only is one unit."""
+    if not context.count("SELECT count(*) FROM member WHERE event_h IS NULL AND place_h IS NOT NULL"):
+        return
+    context.run("""
+        UPDATE member SET unit = named.event_h
         FROM (
-            SELECT flow, record, {MEMBER_COLUMNS} FROM stage WHERE flow IS NOT NULL
-            {span}
-            {shares}
-        )
+            SELECT flow, place_h, min(event_h) AS event_h FROM member
+            WHERE event_h IS NOT NULL AND place_h IS NOT NULL
+            GROUP BY flow, place_h
+        ) AS named
+        WHERE member.event_h IS NULL AND named.flow = member.flow AND named.place_h = member.place_h
     """)
 
 
 def _steps(context: Context) -> None:
-    """Events of each flow; an event is handled wherever its handling was recorded."""
+    """Events and messages of each flow; one is handled wherever its handling was recorded."""
     context.run("""
         CREATE OR REPLACE TEMP TABLE step_of AS
-        SELECT flow, event_h,
-            min(moment) FILTER (sends) AS sent_at,
-            bool_or(sends) AS sent,
-            bool_or(handles) AS handled,
-            max(until) FILTER (kind = 'dead_letter') AS dead_at,
-            bool_or(kind = 'dead_letter') AS dead,
-            max(until) FILTER (handles AND NOT bad) AS ok_at
-        FROM member WHERE event_h IS NOT NULL
-        GROUP BY flow, event_h
+        SELECT flow, unit, bool_or(handles) AS handled, bool_or(kind = 'dead_letter') AS dead
+        FROM member WHERE unit IS NOT NULL
+        GROUP BY flow, unit
     """)

@@ -74,42 +74,34 @@ def _break_circles(context: Context) -> None:
 
 
 def circles(follows: Mapping[Any, list[Any]]) -> Iterator[set[Any]]:
-    """The strongly connected components of a graph (Tarjan 1972, without recursion).
+    """The strongly connected components of a graph (Kosaraju and Sharir, without recursion).
 
     Every node must be a key; an edge to what is no key is ignored.
     """
-    number: dict[Any, int] = {}
-    low: dict[Any, int] = {}
-    stack: list[Any] = []
-    on_stack: set[Any] = set()
-    for root in follows:
-        if root in number:
-            continue
-        work = [(root, iter(follows[root]))]
-        number[root] = low[root] = len(number)
-        stack.append(root)
-        on_stack.add(root)
-        while work:
-            node, rest = work[-1]
-            for other in rest:
-                if other not in follows:
-                    continue
-                if other not in number:
-                    number[other] = low[other] = len(number)
-                    stack.append(other)
-                    on_stack.add(other)
-                    work.append((other, iter(follows[other])))
-                    break
-                if other in on_stack:
-                    low[node] = min(low[node], number[other])
-            else:
-                work.pop()
-                if work:
-                    above = work[-1][0]
-                    low[above] = min(low[above], low[node])
-                if low[node] == number[node]:
-                    found: set[Any] = set()
-                    while node not in found:
-                        on_stack.discard(stack[-1])
-                        found.add(stack.pop())
-                    yield found
+    followed: dict[Any, list[Any]] = {node: [] for node in follows}
+    for node, others in follows.items():
+        for other in others:
+            if other in followed:
+                followed[other].append(node)
+    seen: set[Any] = set()
+    finished = [node for root in follows for node in _walk(follows, root, seen)]
+    seen = set()
+    for root in reversed(finished):
+        circle = set(_walk(followed, root, seen))
+        if circle:
+            yield circle
+
+
+def _walk(edges: Mapping[Any, list[Any]], root: Any, seen: set[Any]) -> list[Any]:
+    """What ``root`` leads to and is not ``seen`` yet, each node after all that it leads to."""
+    finished: list[Any] = []
+    waiting = [(root, False)]
+    while waiting:
+        node, done = waiting.pop()
+        if done:
+            finished.append(node)
+        elif node in edges and node not in seen:
+            seen.add(node)
+            waiting.append((node, True))
+            waiting.extend((other, False) for other in edges[node])
+    return finished

@@ -1,0 +1,301 @@
+"""What flows wait for: part of judge.
+
+Leaves ``wait``, the rows of ``store.waits``. A ``parent`` or a ``cause`` is looked for and
+not owed. A ``handling``, an ``end``, a ``retry`` and a ``step`` are owed; which of them are
+overdue is a question of limits and ``as_of``, asked in :mod:`clew.reconstruct.duckdb.judging`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clew.reconstruct.duckdb.schema import OUTCOMES, WAITS
+from clew.reconstruct.salt import salt
+
+if TYPE_CHECKING:
+    from clew.reconstruct.passes.context import Context
+
+KIND = {name: number for number, name in enumerate(WAITS)}
+FAILED = OUTCOMES.index("failed")
+
+
+def find_waits(context: Context) -> None:
+    """Make ``wait``, ``channel_now``, ``missing_parent(flow, records)`` and ``dead_now(flow, unit)``.
+
+    Reads ``member``, ``step_of``, ``defined_flow``, ``hit``, ``written`` and ``ending``.
+    """
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE wait (
+            flow UBIGINT, kind UTINYINT, token UBIGINT, channel UBIGINT, since TIMESTAMP, limit_us BIGINT,
+            name VARCHAR, service VARCHAR, destination VARCHAR
+        )
+    """)
+    _look_for_parents_and_causes(context)
+    _wait_for_handling(context)
+    _wait_for_ends(context)
+    _gather_attempts(context)
+    _find_dead(context)
+    _wait_for_retries(context)
+    _wait_for_steps(context)
+    _forgive_what_ended(context)
+
+
+def _look_for_parents_and_causes(context: Context) -> None:
+    """Parents and causes that the flow lacks: a parent that no flow has is missing."""
+    context.run("CREATE OR REPLACE TEMP TABLE missing_parent (flow UBIGINT, records BIGINT)")
+    for kind, mine, theirs, only in (
+        ("parent", "parent_h", "span_h", "AND m.kind = 'span'"),
+        ("cause", "cause_h", "event_h", ""),
+    ):
+        context.run(f"""
+            CREATE OR REPLACE TEMP TABLE lacking AS
+            SELECT m.flow, m.{mine} AS token, count(DISTINCT coalesce(m.span_h, m.record)) AS records,
+                min(m.moment) AS since
+            FROM member AS m
+            ANTI JOIN member AS own ON own.flow = m.flow AND own.{theirs} = m.{mine}
+            WHERE m.{mine} IS NOT NULL {only}
+            GROUP BY m.flow, m.{mine}
+        """)
+        if not context.count("SELECT count(*) FROM lacking"):
+            continue
+        context.run(
+            f"INSERT INTO wait SELECT flow, {KIND[kind]}, token, NULL, since, NULL, NULL, NULL, NULL FROM lacking"
+        )
+        if kind == "parent":
+            context.run("""
+                INSERT INTO missing_parent
+                SELECT flow, sum(records) FROM lacking
+                WHERE token NOT IN (SELECT span_h FROM stage WHERE span_h IS NOT NULL)
+                  AND token NOT IN (SELECT span_h FROM store.records SEMI JOIN lacking ON token = span_h)
+                GROUP BY flow
+            """)
+
+
+def _channel(context: Context, name: str) -> str:
+    return f"xor(hash({name}), {salt('channel', context.scope)}::UBIGINT)"
+
+
+def _wait_for_handling(context: Context) -> None:
+    """Sends that nobody is known to have handled; owed where their channel has handlers.
+
+    A send's channel is its destination, or its own name where none is told. Which
+    channels are handled at all is the store's knowledge: ``channel_now`` adds to it.
+    A history's send is owed in any case.
+    """
+    context.run("CREATE OR REPLACE TEMP TABLE channel_now (channel UBIGINT, name VARCHAR)")
+    if not context.count("SELECT count(*) FROM member WHERE sends"):
+        return
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE sent AS
+        SELECT m.flow, coalesce(m.unit, m.span_h) AS token, m.unit, m.event_h, m.span_h, m.place_h,
+            min(m.moment) AS since, min(m.name) AS name, min(m.service) AS service,
+            min(m.destination) AS destination, bool_or(m.kind = 'history') AS told
+        FROM member AS m
+        WHERE m.sends AND coalesce(m.unit, m.span_h) IS NOT NULL
+        GROUP BY m.flow, m.unit, m.event_h, m.span_h, m.place_h
+    """)
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE answered AS
+        SELECT s.flow, s.token FROM sent AS s
+        JOIN step_of AS e ON e.flow = s.flow AND e.unit = s.unit AND e.handled
+        UNION
+        SELECT s.flow, s.token FROM sent AS s
+        JOIN member AS m ON m.flow = s.flow AND m.parent_h = s.span_h AND m.handles
+    """)
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE open_send AS SELECT * FROM sent ANTI JOIN answered USING (flow, token)
+    """)
+    if context.count("SELECT count(*) FROM open_send"):
+        _look_for_handling_elsewhere(context)
+        context.run("""
+            CREATE OR REPLACE TEMP TABLE open_send AS SELECT * FROM sent ANTI JOIN answered USING (flow, token)
+        """)
+    context.run(f"""
+        INSERT INTO channel_now
+        SELECT {_channel(context, "told.name")} AS channel, told.name
+        FROM (
+            SELECT DISTINCT unnest([destination, name]) AS name FROM sent SEMI JOIN answered USING (flow, token)
+        ) AS told
+        WHERE told.name IS NOT NULL AND channel NOT IN (SELECT channel FROM store.channels)
+    """)
+    context.run(f"""
+        INSERT INTO wait
+        WITH owed AS (
+            SELECT flow, token, min(since) AS since, min(name) AS name, min(service) AS service,
+                min(destination) AS destination, bool_or(told) AS told
+            FROM open_send GROUP BY flow, token
+        ),
+        known_by AS (
+            SELECT DISTINCT flow, token, unnest([event_h, span_h, place_h]) AS id FROM open_send
+        )
+        SELECT o.flow, {KIND["handling"]}, k.id,
+            CASE WHEN NOT o.told THEN {_channel(context, "coalesce(o.destination, o.name, '')")} END,
+            o.since, NULL, o.name, o.service, o.destination
+        FROM owed AS o JOIN known_by AS k USING (flow, token)
+        WHERE k.id IS NOT NULL
+    """)
+
+
+def _look_for_handling_elsewhere(context: Context) -> None:
+    """A message may be handled within another flow, whatever that flow is."""
+    handles = "operation IN ('process', 'receive', 'settle') AND kind <> 'dead_letter'"
+    context.run(f"""
+        INSERT INTO answered
+        WITH handling AS (
+            SELECT event_h, parent_h, place_h FROM stage WHERE {handles}
+            UNION ALL
+            SELECT event_h, parent_h, place_h FROM store.records WHERE {handles}
+        ),
+        linked AS (SELECT token FROM link_ref UNION SELECT token FROM store.link_refs)
+        SELECT s.flow, s.token FROM open_send AS s SEMI JOIN handling AS h ON h.event_h = s.event_h
+        UNION
+        SELECT s.flow, s.token FROM open_send AS s SEMI JOIN handling AS h ON h.parent_h = s.span_h
+        UNION
+        SELECT s.flow, s.token FROM open_send AS s SEMI JOIN handling AS h ON h.place_h = s.place_h
+        UNION
+        SELECT s.flow, s.token FROM open_send AS s SEMI JOIN linked AS l ON l.token = s.span_h
+    """)
+
+
+def _wait_for_ends(context: Context) -> None:
+    """Spans that started and are not told to have ended by any row of theirs."""
+    context.run(f"""
+        INSERT INTO wait
+        SELECT m.flow, {KIND["end"]}, m.span_h, NULL, min(m.moment), NULL, min(m.name), min(m.service), NULL
+        FROM member AS m
+        WHERE m.kind = 'span' AND m.span_h IS NOT NULL
+          AND m.flow IN (SELECT flow FROM member WHERE kind = 'span' AND end_time IS NULL)
+        GROUP BY m.flow, m.span_h
+        HAVING count(m.end_time) = 0
+    """)
+
+
+def _gather_attempts(context: Context) -> None:
+    """``attempt``: each try to handle a message, by whom, until when, and whether it failed.
+
+    Only of flows with a failed one or a dead letter. All records within one span are one
+    try, and its span alone says how it went. A batch's try is one of each message that it
+    links to. Who handles is the consumer group, or the service where no group is told.
+    """
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE attempt (
+            flow UBIGINT, unit UBIGINT, handler VARCHAR, until TIMESTAMP, bad BOOLEAN,
+            name VARCHAR, service VARCHAR, destination VARCHAR
+        )
+    """)
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE trying AS
+        SELECT DISTINCT flow FROM member WHERE handles AND bad AND kind <> 'history' OR kind = 'dead_letter'
+    """)
+    if not context.count("SELECT count(*) FROM trying"):
+        return
+    context.run("""
+        INSERT INTO attempt
+        WITH
+            told AS (
+                SELECT m.flow, coalesce(m.unit, l.token, m.span_h, m.record) AS unit,
+                    coalesce(m.span_h, m.record) AS try,
+                    m.kind, m.until, m.bad, m.name, m.service, m.destination, m.consumer_group
+                FROM member AS m SEMI JOIN trying USING (flow)
+                LEFT JOIN (FROM link_ref UNION ALL FROM store.link_refs) AS l
+                    ON l.record = m.record AND m.unit IS NULL
+                WHERE m.handles AND m.kind <> 'history'
+            ),
+            grouped AS (
+                SELECT *, coalesce(
+                    consumer_group, min(consumer_group) OVER (PARTITION BY flow, unit, service), service, ''
+                ) AS handler
+                FROM told
+            )
+        SELECT flow, unit, handler, max(until),
+            CASE WHEN bool_or(kind = 'span') THEN bool_or(bad AND kind = 'span') ELSE bool_or(bad) END,
+            min(name), min(service), min(destination)
+        FROM grouped GROUP BY flow, unit, handler, try
+    """)
+
+
+def _find_dead(context: Context) -> None:
+    """``dead_now(flow, unit, handler)``: dead letters that nobody handled well afterwards.
+
+    Who must handle one is its consumer group, else whoever had failed to, else anybody.
+    One without a time is resolved by any success.
+    """
+    context.run("CREATE OR REPLACE TEMP TABLE dead_now (flow UBIGINT, unit UBIGINT, handler VARCHAR)")
+    if not context.count("SELECT count(*) FROM member WHERE kind = 'dead_letter'"):
+        return
+    context.run("""
+        INSERT INTO dead_now
+        WITH
+            dead AS (
+                SELECT flow, coalesce(unit, record) AS unit, consumer_group AS handler, max(until) AS until
+                FROM member WHERE kind = 'dead_letter'
+                GROUP BY ALL
+            ),
+            resolved AS (
+                SELECT DISTINCT d.flow, d.unit, d.handler
+                FROM dead AS d JOIN attempt AS a ON a.flow = d.flow AND a.unit = d.unit AND NOT a.bad
+                WHERE (d.until IS NULL OR a.until > d.until)
+                  AND (
+                    a.handler = d.handler
+                    OR d.handler IS NULL AND (
+                        (a.flow, a.unit, a.handler) IN (SELECT (flow, unit, handler) FROM attempt WHERE bad)
+                        OR (a.flow, a.unit) NOT IN (SELECT (flow, unit) FROM attempt WHERE bad)
+                    )
+                  )
+            )
+        SELECT d.flow, d.unit, d.handler FROM dead AS d
+        ANTI JOIN resolved AS r ON r.flow = d.flow AND r.unit = d.unit AND r.handler IS NOT DISTINCT FROM d.handler
+    """)
+
+
+def _wait_for_retries(context: Context) -> None:
+    """Messages whose handler's last word is an error, unless they went to a dead-letter queue."""
+    context.run(f"""
+        INSERT INTO wait
+        WITH
+            last_word AS (
+                SELECT flow, unit, handler, max(until) FILTER (bad) AS failed_at,
+                    max(until) FILTER (NOT bad) AS ok_at, bool_or(NOT bad) AS ok,
+                    min(name) AS name, min(service) AS service, min(destination) AS destination
+                FROM attempt GROUP BY flow, unit, handler HAVING bool_or(bad)
+            ),
+            dead AS (
+                SELECT DISTINCT flow, unit, consumer_group AS handler FROM member
+                WHERE kind = 'dead_letter' AND unit IS NOT NULL
+            )
+        SELECT w.flow, {KIND["retry"]}, w.unit, NULL, w.failed_at, NULL, w.name, w.service, w.destination
+        FROM last_word AS w
+        ANTI JOIN dead AS d
+            ON d.flow = w.flow AND d.unit = w.unit AND coalesce(d.handler, w.handler) = w.handler
+        WHERE NOT coalesce(w.ok AND (w.failed_at IS NULL OR w.ok_at > w.failed_at), false)
+    """)
+
+
+def _wait_for_steps(context: Context) -> None:
+    """A definition's steps that were not seen, or its end where all were."""
+    context.run(f"""
+        INSERT INTO wait
+        WITH missing AS (
+            SELECT d.flow, w.number, d.since, w.limit_us, w.event, w.service
+            FROM defined_flow AS d
+            JOIN written AS w ON w.type = d.type AND w.role = 'step'
+            ANTI JOIN hit AS h ON h.flow = d.flow AND h.number = w.number
+            WHERE d.flow NOT IN (SELECT flow FROM ending)
+        )
+        SELECT flow, {KIND["step"]}, NULL, NULL, since, limit_us, event, service, NULL FROM missing
+        UNION ALL
+        SELECT d.flow, {KIND["step"]}, NULL, NULL, d.since, min(w.limit_us), arg_min(w.event, w.number), NULL, NULL
+        FROM defined_flow AS d JOIN written AS w ON w.type = d.type AND w.role = 'end'
+        WHERE d.flow NOT IN (SELECT flow FROM ending) AND d.flow NOT IN (SELECT flow FROM missing)
+        GROUP BY d.flow, d.since
+    """)
+
+
+def _forgive_what_ended(context: Context) -> None:
+    """What ended owes no handling and no end; what tells its own end owes no retry either."""
+    context.run(f"""
+        DELETE FROM wait
+        WHERE kind IN ({KIND["handling"]}, {KIND["end"]})
+              AND flow IN (SELECT flow FROM ending WHERE outcome <> {FAILED} OR own)
+           OR kind = {KIND["retry"]} AND flow IN (SELECT flow FROM ending WHERE own)
+    """)
