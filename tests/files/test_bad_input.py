@@ -101,7 +101,7 @@ def test_a_file_of_no_known_format_is_one_reject_that_says_so(tmp_path: Path) ->
         for batch in batches:
             assert [r.reason for r in batch.rejects] == ["nothing fits 'lorem ipsum'; --format names one"]
             positions[batch.source] = batch.position
-    reading = Reading(positions).read(tmp_path, format=None)
+    reading = Reading(positions).read(tmp_path)
     assert len(reading.lines) == 1000
 
 

@@ -130,6 +130,7 @@ def test_a_document_that_is_too_large_is_rejected_with_what_to_do() -> None:
         (b'{"a": 1}', "lines"),
         (b'{"a": 1,\n"b": 2}\n', "documents"),
         (b"{\n}\n", "documents"),
+        (b'{"a": 1, "b', "lines"),
         (b'[{"a": 1}]', "documents"),
         (b'[{"a": 1}]\n[{"a": 2}]\n', "documents"),
         (b'{"a": 1}{"a": 2}', "documents"),

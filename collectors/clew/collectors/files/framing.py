@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from clew.collectors.files.documents import DocumentFramer
+from clew.collectors.files.inputs import BEGINNING_BYTES
 from clew.collectors.files.lines import BOM, LineFramer
 
 if TYPE_CHECKING:
@@ -44,12 +45,17 @@ def framing(beginning: bytes) -> Framing:
         return "lines"
     lines = [line for line in beginning.removeprefix(BOM).split(b"\n", LOOK)[:LOOK] if line.strip()]
     objects = [_is_object(line) for line in lines]
-    return "lines" if objects[0] or sum(objects) * 2 >= len(objects) else "documents"
+    # A single line that is not all there yet says nothing else: it may be the first of many.
+    one_begun = len(objects) == 1 and objects[0] is None and len(beginning) < BEGINNING_BYTES
+    return "lines" if objects[0] or one_begun or sum(map(bool, objects)) * 2 >= len(objects) else "documents"
 
 
-def _is_object(line: bytes) -> bool:
+def _is_object(line: bytes) -> bool | None:
+    """Whether a line is one JSON object; None where it is perhaps the beginning of one."""
     try:
         return isinstance(json.loads(line), dict)
+    except json.JSONDecodeError as error:
+        return None if line.lstrip().startswith(b"{") and error.msg != "Extra data" else False
     except (ValueError, RecursionError):
         return False
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VERSION = 1
 HEAD_BYTES = 4096
 TAIL_BYTES = 1024
-ENOUGH = 256
+ENOUGH = 64
 """Bytes read below which a content is not recognised under another name: too many files
 begin with the same header."""
 
@@ -124,9 +124,13 @@ class Ledger:
         """How far ``source`` has been read, None where it was never seen."""
         return self._known.get(source)
 
-    def packed(self, mark: str) -> Iterator[str]:
+    def packed(self, path: str, mark: str) -> Iterator[str]:
         """Sources that were read to their end from the very packed file of that fingerprint."""
-        return (source for source, position in self._known.items() if mark and position.packed == mark)
+        return (
+            source
+            for source, position in self._known.items()
+            if mark and position.packed == mark and (position.offset or position.path == path)
+        )
 
     def candidates(self, path: str, head: bytes) -> list[tuple[str, Position]]:
         """Sources that content at ``path`` that starts with ``head`` may belong to.

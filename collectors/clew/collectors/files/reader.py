@@ -290,7 +290,7 @@ class Reader:
             head=(len(head), digest(head)) if head else (0, ""),
             tail=tail,
             format=self.plan.format if self.plan else self.position.format,
-            framing=self._framing,
+            framing=self._framing if offset else "",
             within=within,
             unended=False,
             held="",

@@ -86,7 +86,7 @@ class Sources:
         path = opened.path
         if opened.live:
             return self._live(opened)
-        for source in self._ledger.packed(opened.packed):
+        for source in self._ledger.packed(path, opened.packed):
             self._claimed.setdefault(source, path)
             return None
         for source, position in self._ledger.candidates(path, opened.head()):
@@ -136,7 +136,7 @@ class Sources:
             if opened.live:
                 return []
             return [
-                *self._ledger.packed(opened.packed),
+                *self._ledger.packed(file, opened.packed),
                 *(
                     source
                     for source, position in self._ledger.candidates(file, opened.head())
