@@ -127,6 +127,12 @@ def flow_of() -> Callable[[dict[str, Any]], Flow]:
     return _flow
 
 
+@pytest.fixture
+def one_step() -> Step:
+    """A step with nothing odd about it."""
+    return _step({"id": 0, "name": "step", "kind": "span", "start": 0, "end": 1})
+
+
 @functools.cache
 def read_detail(path: Path) -> tuple[FlowDetail, datetime | None]:
     """The flow that a fixture describes."""

@@ -18,6 +18,7 @@ SHOWN = 3
 MOST_ROWS = 500
 """Rows of one flow unless all are asked for."""
 NO_TROUBLE: frozenset[str] = frozenset()
+RAILS = 64
 GUESSED = frozenset({"time", "trace"})
 """How a parent may be known without anything that names it."""
 
@@ -61,12 +62,15 @@ class Fold(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of the tree. ``rails`` tells for each level above whether it goes on below this row."""
+    """One row of the tree."""
 
     node: Node | None
     """None for a fold, or for the end of what is drawn."""
     fold: Fold | None
     rails: tuple[bool, ...]
+    """For the nearest :data:`RAILS` levels between root and row: whether each goes on below this row."""
+    depth: int
+    """Causes above it."""
     last: bool
     """Nothing follows under the same parent."""
     parent: Step | None
@@ -114,12 +118,12 @@ def _trouble(step: Step) -> frozenset[str]:
 def rows(forest: Sequence[Node], *, everything: bool = False) -> Iterator[Row]:
     """The rows from top to bottom, without recursion: causes can be thousands of steps deep."""
     pending: list[Row] = []
-    _push(pending, forest, rails=(), parent=None, root=True, everything=everything)
+    _push(pending, forest, above=None, parent=None, everything=everything)
     drawn = 0
     while pending:
         row = pending.pop()
         if drawn >= MOST_ROWS and not everything:
-            yield Row(None, None, (), last=True, parent=None, root=True, left=_left([row, *pending]))
+            yield Row(None, None, (), 0, last=True, parent=None, root=True, left=_left([row, *pending]))
             return
         drawn += 1
         if row.node is None:
@@ -127,31 +131,27 @@ def rows(forest: Sequence[Node], *, everything: bool = False) -> Iterator[Row]:
             continue
         yield row
         node, skipped = (row.node, None) if everything else _chain(row.node)
-        rails = row.rails if row.root else (*row.rails, not row.last)
         if skipped is not None:
-            below = [Row(None, skipped, rails, last=False, parent=row.node.step)]
-            pending.append(Row(node, None, rails, last=True, parent=row.node.step))
-            pending.extend(below)
+            rails = _rails_below(row)
+            pending.append(Row(node, None, rails, row.depth + 1, last=True, parent=row.node.step))
+            pending.append(Row(None, skipped, rails, row.depth + 1, last=False, parent=row.node.step))
             continue
-        _push(pending, node.children, rails=rails, parent=node.step, root=False, everything=everything)
+        _push(pending, node.children, above=row, parent=node.step, everything=everything)
 
 
 def _push(
-    pending: list[Row],
-    children: Sequence[Node],
-    *,
-    rails: tuple[bool, ...],
-    parent: Step | None,
-    root: bool,
-    everything: bool,
+    pending: list[Row], children: Sequence[Node], *, above: Row | None, parent: Step | None, everything: bool
 ) -> None:
     entries = list(children) if everything else _folded(children, parent)
+    rails, depth = ((), 0) if above is None else (_rails_below(above), above.depth + 1)
     for place, entry in reversed(list(enumerate(entries))):
+        node, fold = (None, entry) if isinstance(entry, Fold) else (entry, None)
         last = place == len(entries) - 1
-        if isinstance(entry, Fold):
-            pending.append(Row(None, entry, rails, last=last, parent=parent, root=root))
-        else:
-            pending.append(Row(entry, None, rails, last=last, parent=parent, root=root))
+        pending.append(Row(node, fold, rails, depth, last=last, parent=parent, root=above is None))
+
+
+def _rails_below(row: Row) -> tuple[bool, ...]:
+    return row.rails if row.root else (*row.rails, not row.last)[-RAILS:]
 
 
 def _folded(children: Sequence[Node], parent: Step | None) -> list[Node | Fold]:

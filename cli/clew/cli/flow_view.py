@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from clew.cli.flow_head import head, tail
 from clew.cli.flow_notes import Label, Notes, fold_lines, label
-from clew.cli.flow_tree import GUESSED, Row, roots, rows
+from clew.cli.flow_tree import GUESSED, RAILS, Row, roots, rows
 from clew.cli.timebar import Scale, axis, bar
 from clew.cli.units import count, duration, microseconds
 
@@ -133,9 +133,9 @@ def _ghost(missing: str, rails: Line, look: Look) -> Line:
 def _rails(row: Row, look: Look, *, below: bool | None = None) -> Line:
     """What stands before a row's text; with ``below`` given, before the notes under it."""
     glyphs = look.glyphs
-    room = max(look.width // 8, 2)
-    deep = len(row.rails) > room
-    line = look.line(f"{len(row.rails) + 1}{glyphs.cut} " if deep else "", "faint")
+    room = min(max(look.width // 8, 2), RAILS)
+    deep = row.depth - 1 > room
+    line = look.line(f"{row.depth}{glyphs.cut} " if deep else "", "faint")
     for goes_on in row.rails[-room:] if deep else row.rails:
         line.add(glyphs.rail if goes_on else "  ", "faint")
     if below is None:
