@@ -134,13 +134,22 @@ def test_a_rewritten_file_that_is_longer_and_begins_alike_starts_anew(log: Path)
 
 def test_files_that_share_a_short_beginning_stay_apart(tmp_path: Path) -> None:
     for name in "abc":
-        (tmp_path / name).write_bytes(jsonl(1))
+        (tmp_path / name).write_bytes(b"time,message\n")
     reading = Reading().read(tmp_path)
-    for name, number in zip("abc", (2, 3, 4), strict=True):
-        (tmp_path / name).write_bytes(jsonl(1, number))
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"time,message\n" + name.encode())
     reading.read(tmp_path)
-    assert reading.ids == [2, 3, 4]
+    assert reading.lines == ["a", "b", "c"]
     assert [source[-1] for source in reading.sources] == ["a", "b", "c"]
+
+
+def test_a_copy_that_goes_its_own_way_is_a_source_of_its_own(log: Path) -> None:
+    reading = Reading().read(log)
+    shutil.copy(log, log.with_name("copy.log"))
+    log.with_name("copy.log").write_bytes(OLD + NEW)
+    reading.read(log.parent)
+    assert reading.ids == list(range(30))
+    assert reading.sources == [str(log.with_name("copy.log"))]
 
 
 def test_another_scope_reads_for_itself(log: Path) -> None:

@@ -59,7 +59,9 @@ class FilesCollector:
     def batches(self, positions: Mapping[str, str]) -> Iterator[Batch]:
         """Read on from ``positions`` (source name → committed position)."""
         if self._format is not None:
-            self._plan(())
+            from clew.collectors.formats import named
+
+            named(self._format)
         stop = threading.Event()
         read = self._followed if self._follow else self._read
         ahead = ReadAhead(read(dict(positions), stop), "clew-files")
