@@ -44,14 +44,19 @@ def plan(name_or_path: str, sample: Sequence[str] = (), *, settings: Settings | 
         UnknownFormat: no format of that name, nor a file.
         FormatError: the file is wrong.
     """
+    return _plan(named(name_or_path), sample, settings or Settings())
+
+
+def named(name_or_path: str) -> Format:
+    """A built-in format by its name, or a format file's; raises as :func:`plan`."""
     from clew.collectors.formats.loader import built_in
 
     for one in built_in():
         if one.name == name_or_path:
-            return _plan(one, sample, settings or Settings())
+            return one
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"} or path.exists():
-        return _plan(load(path), sample, settings or Settings())
+        return load(path)
     names = ", ".join(one.name for one in built_in())
     raise UnknownFormat(f"no format {name_or_path!r}", help=f"a format file, or one of: {names}")
 
