@@ -23,6 +23,9 @@ from clew.collectors.record import RECORD_COLUMNS
 PLACEHOLDER = re.compile(r"\{([A-Za-z_@$][^{}'\":\s]*)(?::(json|rest))?\}")
 """``{path}``, ``{path:json}`` or ``{base:rest}`` in an expression."""
 
+_FEW = 12
+"""More keys than these are put together as one object."""
+
 COMPUTED = tuple(name for name in RECORD_COLUMNS if name not in {"position", "keys", "attributes"})
 _BLANK_IS_NONE = {
     "name", "service", "event_id", "causation_id", "correlation_id", "destination", "consumer_group", "system",
@@ -31,11 +34,19 @@ _BLANK_IS_NONE = {
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A column took the text of one of ``found``, when ``condition`` holds: the ``index``-th."""
+    """A column took what stands at one of ``found`` when ``condition`` holds: the one equal to ``text``."""
 
     found: tuple[Found, ...]
     condition: str
-    index: str | None
+    text: str
+
+    def of(self, one: Found) -> str:
+        """SQL that holds where the column took this one: the first with the text."""
+        if len(self.found) == 1:
+            return self.condition
+        before = [other.sql for other in self.found[: self.found.index(one)]]
+        earlier = "".join(f" AND {sql} IS DISTINCT FROM {self.text}" for sql in before)
+        return f"{self.condition} AND {one.sql} = {self.text}{earlier}"
 
 
 @dataclass(slots=True)
@@ -114,13 +125,13 @@ class ColumnCompiler:
                 value = name
                 condition = _first_of(value, parts)
                 claimed = self.lookup.find(given.claims)
-                self.result.claims += [Claim((one,), condition, None) for one in claimed]
+                self.result.claims += [Claim((one,), condition, "") for one in claimed]
             parts.append(value)
         found = tuple(self.lookup.find(given.paths, shared=shared))
         if not found:
             return
         first = First(found, blank=column not in _BLANK_IS_NONE)
-        text, index = self._named(first)
+        text = self._named(first)
         value = self._value(column, given, text)
         if value != text:
             name = f"{self.prefix}v_{len(self.result.values)}"
@@ -129,20 +140,19 @@ class ColumnCompiler:
         condition = _first_of(value, parts)
         # What a match took a piece of stays whole in attributes.
         if any(one.claimable for one in found) and not given.match:
-            self.result.claims.append(Claim(found, condition, index))
+            self.result.claims.append(Claim(found, condition, text))
         parts.append(value)
 
-    def _named(self, first: First) -> tuple[str, str | None]:
-        """The text and index as columns of the first layer where they are more than a reference."""
-        index = first.index
-        if index is None and first.blank:
-            return first.text, None
+    def _named(self, first: First) -> str:
+        """The text, as a column of the first layer where it is more than a reference."""
+        if len(first.found) == 1 and first.blank and not first.found[0].scalar:
+            return first.text
+        return self._text(first.text)
+
+    def _text(self, sql: str) -> str:
         name = f"{self.prefix}t_{len(self.result.texts)}"
-        self.result.texts[name] = first.text
-        if index is None:
-            return name, None
-        self.result.texts[f"{name}i"] = index
-        return name, f"{name}i"
+        self.result.texts[name] = sql
+        return name
 
     def _value(self, column: str, given: Field, text: str) -> str:
         if given.match:
@@ -186,34 +196,48 @@ class ColumnCompiler:
         if own and own.sql is not None:
             values.append(f"({self.expression(own.sql)})")
             keys.append(quoted(own_key.value) if own_key and own_key.value else "NULL")
-        used: list[tuple[tuple[Found, ...], str | None]] = []
-        shared_names = [
-            _within(scope, name) for scope in scopes for name in instance if name not in elsewhere
-        ]
+        names = [_within(scope, name) for scope in scopes for name in instance if name not in elsewhere]
+        places: list[Found] = []
         for found in (
             tuple(self.lookup.find(own.paths)) if own else (),
-            tuple(self.lookup.find(shared_names, shared=True)),
+            tuple(self.lookup.find(names, shared=True)),
         ):
             if found:
-                text, index = self._named(First(found, blank=False))
+                first = First(found, blank=False)
+                text = self._named(first)
+                listed = [quoted(self._leaf(one.name)) for one in found]
+                key = f"[{', '.join(listed)}][{self._text(first.index)}]" if first.index else listed[0]
+                condition = _first_of(text, values)
+                self.result.claims.append(Claim(found, condition, text))
                 values.append(text)
-                names = [quoted(self._leaf(one.name)) for one in found]
-                keys.append(f"[{', '.join(names)}][{index}]" if index else names[0])
-                used.append((found, index))
+                keys.append(key)
+                places += found
         self.result.sql["correlation_id"] = coalesce(values)
         whens = " ".join(
             f"WHEN {value} IS NOT NULL THEN {key}" for value, key in zip(values, keys, strict=True)
         )
         self.result.sql["correlation_key"] = f"CASE {whens} END" if whens else "NULL"
-        other_names = [_within(scope, name) for scope in scopes for name in other if name not in elsewhere]
-        others = tuple(self.lookup.find(other_names, shared=True))
-        instances = tuple(one for found, _ in used for one in found)
-        pieces = [*self._pieces(instances, instance=True), *self._pieces(others, instance=False)]
-        self.result.key_claims = [*instances, *others]
+        names = [_within(scope, name) for scope in scopes for name in other if name not in elsewhere]
+        others = self.lookup.find(names, shared=True)
         if "keys" in self.format.record:
             self.result.keys = self.expression(self.format.record["keys"].sql or "NULL")
-        elif pieces:
+        elif len(places) + len(others) > _FEW:
+            self.result.keys = self._keys_object([*places, *others])
+        elif pieces := [*self._pieces(places, instance=True), *self._pieces(others, instance=False)]:
             self.result.keys = f"'{{' || nullif(concat_ws(',', {', '.join(pieces)}), '') || '}}'"
+        self.result.key_claims = [*places, *others]
+
+    def _keys_object(self, places: Sequence[Found]) -> str:
+        """The keys object from many names: quick to plan. Merging removes what is NULL; blanks stay."""
+        by_name: dict[str, list[str]] = {}
+        for one in places:
+            by_name.setdefault(self._leaf(one.name), []).append(one.sql)
+        members = ", ".join(f"{quoted(name)}, {coalesce(sql)}" for name, sql in by_name.items())
+        made = (
+            f"json_merge_patch('{{}}', json_object({members}),"
+            " json_object(coalesce(c_correlation_key, ''), NULL))::VARCHAR"
+        )
+        return f"CASE WHEN coalesce({', '.join(one.sql for one in places)}) IS NOT NULL THEN {made} END"
 
     def _pieces(self, places: Sequence[Found], *, instance: bool) -> list[str]:
         """Members of the keys object: every name but the one in correlation_key, each once."""
@@ -243,14 +267,14 @@ class ColumnCompiler:
             found = self._find([path for path, _ in marks])
             if not found:
                 continue
-            text, index = self._named(First(found, blank=True))
+            first = First(found, blank=True)
+            text = self._named(first)
+            index = self._text(first.index) if first.index else None
             flags.append(f"{text} <> {quoted(unless)}" if unless else f"{text} IS NOT NULL")
             of = dict(marks)
             named = [self._bare(one.name) for one in found]
             listed = ", ".join(quoted(of[name]) if of[name] else "NULL" for name in named)
-            systems.append(
-                f"[{listed}][{index or 1}]" if index else f"CASE WHEN {flags[-1]} THEN {listed} END"
-            )
+            systems.append(f"[{listed}][{index}]" if index else f"CASE WHEN {flags[-1]} THEN {listed} END")
         if not flags:
             return
         dead = f"coalesce({' OR '.join(flags)}, false)"
@@ -262,7 +286,7 @@ class ColumnCompiler:
         for column in dict.fromkeys(column for one in letters for column in one.columns):
             found = self._find([path for one in letters for path in one.columns.get(column, ())])
             if found:
-                text, _ = self._named(First(found, blank=True))
+                text = self._named(First(found, blank=True))
                 value = converted(column, text, None, zone="UTC")
                 both = value if sql[column] == "NULL" else f"coalesce({value}, {sql[column]})"
                 sql[column] = f"CASE WHEN {dead} THEN {both} ELSE {sql[column]} END"
@@ -270,7 +294,9 @@ class ColumnCompiler:
     def _find(self, paths: Sequence[str]) -> tuple[Found, ...]:
         scopes = self.format.vocabulary or ()
         return tuple(
-            self.lookup.find([_within(scope, path) for scope in scopes for path in paths], shared=True)
+            self.lookup.find(
+                [_within(scope, path) for scope in scopes for path in paths], shared=True, exact=True
+            )
         )
 
     def _leaf(self, path: str) -> str:

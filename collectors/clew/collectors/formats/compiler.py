@@ -99,7 +99,7 @@ def _attributes(format: Format, columns: Columns, lookup: JsonLists) -> str:
 
 
 def _rest(lookup: JsonLists, base: str, columns: Columns) -> str:
-    return rest_of(lookup.columns[base], list(patches(base, columns, "p").values()))
+    return rest_of(lookup.columns[base], list(patches(base, columns, "p", f"({columns.keys})").values()))
 
 
 def _rows(format: Format, source: str) -> tuple[str, list[str]]:

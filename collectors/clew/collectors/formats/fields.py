@@ -31,8 +31,6 @@ class JsonFields:
     """Members in which shared names are looked for too, in order; needs ``known``."""
     shared_column: str | None = None
     """Or: the SQL column of the object with its containers merged into it."""
-    when: str | None = None
-    """Rows for which to look at all."""
     asked: dict[str, dict[Steps, str]] = field(default_factory=dict)
     """SQL column → place → name of its text's column."""
     _json: dict[Steps, str] = field(default_factory=dict)
@@ -43,18 +41,17 @@ class JsonFields:
         count = sum(map(len, self.asked.values()))
         return places.setdefault(steps, f"{self.prefix}{count}")
 
-    def find(self, paths: Sequence[str], *, shared: bool = False) -> list[Found]:
+    def find(self, paths: Sequence[str], *, shared: bool = False, exact: bool = False) -> list[Found]:
         """Every place where the paths may lie, in order of preference."""
         found: list[Found] = []
         taken: set[Steps] = set()
         where = self.shared_column if shared and self.shared_column else self.column
         for path in paths:
-            places = [(steps, not shared or len(steps) == 1) for steps in alternatives(path)]
+            ways = alternatives(path)[: 1 if exact else None]
+            places = [(steps, not shared or len(steps) == 1) for steps in ways]
             if shared:
                 # What lies deeper under a shared name is copied, not moved: patches stay short.
-                places += [
-                    ((outer, *steps), False) for steps in alternatives(path) for outer in self.containers
-                ]
+                places += [((outer, *steps), False) for steps in ways for outer in self.containers]
             for steps, claimable in places:
                 if steps not in taken and (self.known is None or self.known(steps)):
                     taken.add(steps)
@@ -80,7 +77,7 @@ class JsonFields:
             struct = f"{self.prefix}s_{number}"
             structure, inside, outside = _split(places)
             read = f"from_json({column}, {quoted(json.dumps(structure, ensure_ascii=False))})"
-            first.append(f"{self._guarded(read)} AS {struct}")
+            first.append(f"TRY({read}) AS {struct}")
             second += [
                 f"{struct}.{'.'.join(identifier(str(step)) for step in steps)} AS {places[steps]}"
                 for steps in inside
@@ -93,23 +90,22 @@ class JsonFields:
             ):
                 if some:
                     listed = ", ".join(quoted(json_path(steps)) for steps in some)
-                    extract = self._guarded(f"json_extract_string({column}, [{listed}])")
+                    extract = f"TRY(json_extract_string({column}, [{listed}]))"
                     second.append(
                         f"CASE WHEN {guard} THEN {extract} END AS {name}" if guard else f"{extract} AS {name}"
                     )
                     third += [f"{name}[{index}] AS {places[steps]}" for index, steps in enumerate(some, 1)]
         for steps, name in self._json.items():
-            first.append(
-                f"{self._guarded(f'json_extract({self.column}, {quoted(json_path(steps))})')} AS {name}"
-            )
+            first.append(f"TRY(json_extract({self.column}, {quoted(json_path(steps))})) AS {name}")
         return [first, second, third]
+
+    def names(self) -> list[str]:
+        """All columns that :meth:`layers` gives."""
+        return [*(name for places in self.asked.values() for name in places.values()), *self._json.values()]
 
     def read(self) -> str:
         """SQL over :meth:`layers`: NULL where the column is not valid JSON, or was not looked at."""
         return f"{self.prefix}s_0"
-
-    def _guarded(self, read: str) -> str:
-        return f"CASE WHEN {self.when} THEN {read} END" if self.when else f"TRY({read})"
 
 
 def _split(places: dict[Steps, str]) -> tuple[dict[str, Any], list[Steps], list[Steps]]:

@@ -10,25 +10,40 @@ from clew.collectors.formats.lookup import Found
 from clew.collectors.formats.paths import Steps, quoted
 
 
-def patches(base: str, columns: Columns, name: str) -> dict[str, str]:
+def patches(base: str, columns: Columns, name: str, keys: str) -> dict[str, str]:
     """SQL of the patches that remove what was taken from ``base``: select items for a layer of their own.
 
     RFC 7396: null removes. Nested members go by patches of their own, as a patch must not
-    name a member twice.
+    name a member twice. ``keys`` is the column with the keys object: what is in it was
+    taken, and its text makes the patch.
     """
-    flat = [_taken(claim, base, nested=False) for claim in columns.claims] + _keys_taken(
-        columns.key_claims, base
-    )
-    deep = [_taken(claim, base, nested=True) for claim in columns.claims]
-    deep += [
-        f"CASE WHEN {one.sql} <> '' THEN {quoted(_patch(one.steps))} END"
-        for one in columns.key_claims
-        if one.base == base and one.claimable and len(one.steps) > 1
-    ]
+    flat = [_taken(claim, base, nested=False) for claim in columns.claims]
+    deep = [one for claim in columns.claims if (one := _taken(claim, base, nested=True))]
     flat = [one for one in flat if one]
+    if any(one.base == base and _movable(one) for one in columns.key_claims):
+        deep.append(f"""regexp_replace({keys}, ':"(?:[^"\\\\]|\\\\.)*"', ':null', 'g')""")
     items = {f"{name}_0": f"'{{' || concat_ws(',', {', '.join(flat)}) || '}}'" if flat else "'{}'"}
-    items |= {f"{name}_{place}": one for place, one in enumerate((one for one in deep if one), 1)}
-    return items
+    return items | {f"{name}_{place}": one for place, one in enumerate(deep, 1)}
+
+
+def _taken(claim: Claim, base: str, *, nested: bool) -> str | None:
+    """SQL of the patch for what the column took; NULL for nothing."""
+    patches = [
+        quoted(_patch(one.steps) if nested else _patch(one.steps)[1:-1])
+        if one.base == base and _movable(one) and (len(one.steps) > 1) is nested
+        else "NULL"
+        for one in claim.found
+    ]
+    if not any(patch != "NULL" for patch in patches):
+        return None
+    if len(patches) == 1:
+        return f"CASE WHEN {claim.condition} THEN {patches[0]} END"
+    places = ", ".join(one.sql for one in claim.found)
+    return f"CASE WHEN {claim.condition} THEN [{', '.join(patches)}][list_position([{places}], {claim.text})] END"
+
+
+def _movable(one: Found) -> bool:
+    return one.claimable and all(isinstance(step, str) for step in one.steps)
 
 
 def rest_of(column: str, patched_by: Sequence[str]) -> str:
@@ -42,32 +57,6 @@ def rest_of(column: str, patched_by: Sequence[str]) -> str:
             f" ELSE TRY(json_merge_patch({column}, {flat}, {used})) END"
         )
     return f"nullif({merged}, '{{}}')"
-
-
-def _taken(claim: Claim, base: str, *, nested: bool) -> str:
-    patches = [
-        (_patch(one.steps) if nested else _patch(one.steps)[1:-1])
-        if one.base == base and one.claimable and (len(one.steps) > 1) is nested and _named(one.steps)
-        else None
-        for one in claim.found
-    ]
-    if not any(patches):
-        return ""
-    items = [quoted(one) if one else "NULL" for one in patches]
-    chosen = f"[{', '.join(items)}][{claim.index}]" if claim.index else items[0]
-    return f"CASE WHEN {claim.condition} THEN {chosen} END"
-
-
-def _keys_taken(found: Sequence[Found], base: str) -> list[str]:
-    return [
-        f"CASE WHEN {one.sql} <> '' THEN {quoted(_patch(one.steps)[1:-1])} END"
-        for one in found
-        if one.base == base and one.claimable and len(one.steps) == 1
-    ]
-
-
-def _named(steps: Steps) -> bool:
-    return all(isinstance(step, str) for step in steps)
 
 
 def _patch(steps: Steps) -> str:

@@ -8,7 +8,7 @@ to it. The short way costs one extraction, one comparison and one concatenation 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clew.collectors.formats.columns import COMPUTED, ColumnCompiler, Columns
 from clew.collectors.formats.fields import JsonFields
@@ -26,6 +26,10 @@ NOT_OBJECT = "valid JSON, but not an object"
 NOT_LOGFMT = "no key=value in it"
 
 RAW = Source()
+
+# An empty ID names nothing; a key's name never holds a quote.
+_WITHOUT_BLANKS = """nullif(CASE WHEN contains(all_keys, ':""')
+    THEN replace(regexp_replace(all_keys, '"[^"]*":""(,|(}))', '\\2', 'g'), ',}', '}') ELSE all_keys END, '{}')"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,28 @@ class _Short:
         ]
         return f"CASE WHEN {self.lookup.read()} IS NULL THEN 0 {' '.join(tests)} ELSE 0 END"
 
-    def attributes(self) -> str:
-        """SQL over ``shape``, NULL for what fits none."""
+    def read(self, source: Source) -> str:
+        """The relation of what known shapes hold, with ``shape``; the unit only where it fits none."""
+        layer = source.start()
+        for items in self.lookup.layers():
+            layer = with_items(layer, items)
+        layer = with_items(layer, [f"{self.shape()} AS shape"])
+        columns = [*self.lookup.names(), "position", "shape", *source.carried()]
+        unit = UNIT if source.lenient else f"CASE WHEN shape = 0 THEN {UNIT} END AS {UNIT}"
+        return f"SELECT {', '.join([*columns, unit])} FROM ({layer})"
+
+    def way(self, source: Source) -> str:
+        """The SELECT over :meth:`read` for the lines that fit a shape."""
+        layer = "SELECT *, NULL::VARCHAR AS reject FROM known WHERE shape > 0"
+        for named in (self.columns.texts, self.columns.values):
+            layer = with_items(layer, [f"{sql} AS {name}" for name, sql in named.items()])
+        layer = with_items(layer, [_column(name, self.columns) for name in COMPUTED])
         taken = taken_by(self.columns)
         cases = [
             f"WHEN {number} THEN {less(shape, self.text_at, taken)}"
             for number, shape in enumerate(self.shapes.shapes, 1)
         ]
-        return " ".join(cases)
+        return final(layer, self.columns.keys, f"CASE shape {' '.join(cases)} END", source)
 
 
 def taken_by(columns: Columns) -> Callable[[Steps], str | None]:
@@ -66,10 +84,9 @@ def taken_by(columns: Columns) -> Callable[[Steps], str | None]:
             f"{one.sql} <> ''" for one in columns.key_claims if one.claimable and one.steps == steps
         ]
         for claim in columns.claims:
-            for place, one in enumerate(claim.found, 1):
-                if one.claimable and one.steps == steps:
-                    own = f" AND {claim.index} = {place}" if claim.index else ""
-                    conditions.append(f"({claim.condition}{own})")
+            conditions += [
+                f"({claim.of(one)})" for one in claim.found if one.claimable and one.steps == steps
+            ]
         return " OR ".join(dict.fromkeys(conditions)) or None
 
     return condition
@@ -89,30 +106,31 @@ def compile_lines(
     asked = {steps for where in full.asked.values() for steps in where}
     full_columns.leave_whole(asked)
     short = _short(format, settings, sample, asked)
+    if short is None:
+        return _full_way(format, full, full_columns, source)
+    # Materialized, so that lines are read once; a line itself goes on only where it is still needed.
+    read = short.read(source)
+    rest = replace(source, relation=f"SELECT * EXCLUDE ({UNIT}), {UNIT} AS line FROM known WHERE shape = 0")
+    return (
+        f"WITH known AS MATERIALIZED ({read}) {short.way(source)}"
+        f" UNION ALL {_full_way(format, full, full_columns, rest)}"
+    )
+
+
+def _full_way(format: Format, full: JsonFields, columns: Columns, source: Source) -> str:
     layer = source.start()
-    if short:
-        for items in short.lookup.layers():
-            layer = with_items(layer, items)
-        layer = with_items(layer, [f"{short.shape()} AS shape"])
-        full.when = f"shape = 0 AND {short.lookup.read()} IS NOT NULL"
-        for named in (short.columns.texts, short.columns.values):
-            layer = with_items(layer, [f"{sql} AS {name}" for name, sql in named.items()])
-    layer = _containers(layer, full.when) if format.vocabulary else layer
+    layer = _containers(layer) if format.vocabulary else layer
     for items in full.layers():
         layer = with_items(layer, items)
-    for named in (full_columns.texts, full_columns.values):
+    for named in (columns.texts, columns.values):
         layer = with_items(layer, [f"{sql} AS {name}" for name, sql in named.items()])
-    layer = with_items(layer, [_column(name, full_columns, short) for name in COMPUTED])
-    patched = patches("line", full_columns, "p")
-    layer = with_items(
-        layer, [f"{sql} AS {name}" for name, sql in patched.items()] + [f"{_reject(full, short)} AS reject"]
-    )
-    attributes = rest_of(UNIT, list(patched))
-    keys = full_columns.keys
-    if short:
-        attributes = f"CASE shape {short.attributes()} ELSE {attributes} END"
-        keys = f"CASE WHEN shape > 0 THEN {short.columns.keys} ELSE {keys} END"
-    return final(layer, keys, attributes, source)
+    layer = with_items(layer, [_column(name, columns) for name in COMPUTED])
+    layer = with_items(layer, [f"{columns.keys} AS all_keys"])
+    layer = with_items(layer, [f"{_WITHOUT_BLANKS} AS full_keys"])
+    patched = patches("line", columns, "p", "full_keys")
+    items = [f"{sql} AS {name}" for name, sql in patched.items()]
+    layer = with_items(layer, [*items, f"{_reject(full)} AS reject"])
+    return final(layer, "full_keys", rest_of(UNIT, list(patched)), source)
 
 
 def _short(format: Format, settings: Settings, sample: Sequence[str], asked: set[Steps]) -> _Short | None:
@@ -130,21 +148,14 @@ def _short(format: Format, settings: Settings, sample: Sequence[str], asked: set
     return _Short(shapes, lookup, columns)
 
 
-def _column(name: str, full: Columns, short: _Short | None) -> str:
-    sql = full.sql[name]
-    if short and short.columns.sql[name] != sql:
-        sql = f"CASE WHEN shape > 0 THEN {short.columns.sql[name]} ELSE {sql} END"
-    return f"({sql})::{TYPES[name]} AS c_{name}"
+def _column(name: str, columns: Columns) -> str:
+    return f"({columns.sql[name]})::{TYPES[name]} AS c_{name}"
 
 
-def _containers(relation: str, when: str | None) -> str:
+def _containers(relation: str) -> str:
     """Adds ``shared``: the unit with the objects in which shared names hide merged below it."""
     names = vocabulary().containers
     listed = ", ".join(quoted(json_path((name,))) for name in names)
-    extract = f"TRY(json_extract({UNIT}, [{listed}]))"
-    unit = f"CASE WHEN {when} THEN {UNIT} END" if when else UNIT
-    if when:
-        extract = f"CASE WHEN {when} THEN {extract} END"
     # Merged from the last to the first, so that the first has the last word.
     merged = ", ".join(
         f"CASE WHEN starts_with(cj[{place}], '{{') THEN cj[{place}] ELSE '{{}}' END"
@@ -152,15 +163,14 @@ def _containers(relation: str, when: str | None) -> str:
     )
     merged = (
         f"CASE WHEN list_any_value(cj) IS NOT NULL THEN TRY(json_merge_patch({merged}, {UNIT}))::VARCHAR"
-        f" ELSE {unit} END"
+        f" ELSE {UNIT} END"
     )
+    extract = f"TRY(json_extract({UNIT}, [{listed}]))"
     return f"SELECT *, {merged} AS shared FROM (SELECT *, {extract} AS cj FROM ({relation}))"
 
 
-def _reject(full: JsonFields, short: _Short | None) -> str:
-    read = short.lookup.read() if short else full.read()
-    reason = (
-        f"CASE WHEN {UNIT} IS NULL THEN {quoted(NOT_LOGFMT)} WHEN {read} IS NULL THEN {quoted(NOT_JSON)}"
+def _reject(full: JsonFields) -> str:
+    return (
+        f"CASE WHEN {UNIT} IS NULL THEN {quoted(NOT_LOGFMT)} WHEN {full.read()} IS NULL THEN {quoted(NOT_JSON)}"
         f" WHEN ltrim({UNIT}, E' \\t\\r\\n')[1] <> '{{' THEN {quoted(NOT_OBJECT)} END"
     )
-    return f"CASE WHEN shape = 0 THEN {reason} END" if short else reason

@@ -61,7 +61,7 @@ class JsonLists:
         """The base from which a path starts that names none."""
         return next(reversed(self.columns))
 
-    def find(self, paths: Sequence[str], *, shared: bool = False) -> list[Found]:
+    def find(self, paths: Sequence[str], *, shared: bool = False, exact: bool = False) -> list[Found]:
         """Every place where the paths may lie, in order of preference, side by side in one list."""
         found: list[Found] = []
         taken: set[tuple[str, Steps]] = set()
@@ -71,11 +71,10 @@ class JsonLists:
                 found.append(Found(path, base, (), self.columns[base], claimable=False))
                 continue
             where = "@" if shared and base == self.default and self.shared_column else base
-            places = [(steps, True) for steps in alternatives(rest)]
+            ways = alternatives(rest)[: 1 if exact else None]
+            places = [(steps, True) for steps in ways]
             if shared and base == self.default and self.containers:
-                places += [
-                    ((outer, *steps), False) for steps in alternatives(rest) for outer in self.containers
-                ]
+                places += [((outer, *steps), False) for steps in ways for outer in self.containers]
             if shared:
                 # What lies deeper under a shared name is copied, not moved: patches stay short.
                 places = [(steps, claimable and len(steps) == 1) for steps, claimable in places]
@@ -130,9 +129,9 @@ class NamedColumns:
     columns: Mapping[str, str]
     """Name → SQL expression, VARCHAR, NULL where empty."""
 
-    def find(self, paths: Sequence[str], *, shared: bool = False) -> list[Found]:
+    def find(self, paths: Sequence[str], *, shared: bool = False, exact: bool = False) -> list[Found]:
         """The columns of those names, or members of the JSON in the column before a slash."""
-        del shared
+        del shared, exact
         found: list[Found] = []
         for path in paths:
             if path in self.columns:
@@ -162,8 +161,11 @@ class NamedColumns:
 class Lookup(Protocol):
     """What the compiler of columns needs of a source of texts."""
 
-    def find(self, paths: Sequence[str], *, shared: bool = False) -> list[Found]:
-        """Every place where the paths may lie, in order of preference."""
+    def find(self, paths: Sequence[str], *, shared: bool = False, exact: bool = False) -> list[Found]:
+        """Every place where the paths may lie, in order of preference.
+
+        ``shared`` names hide in containers too; ``exact`` ones are never nested by their dots.
+        """
         ...
 
     def json(self, path: str) -> str:

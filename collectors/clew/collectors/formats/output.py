@@ -28,6 +28,10 @@ class Source:
     lenient: bool = False
     """A unit that its format rejects is a log line of plain text all the same."""
 
+    def carried(self) -> list[str]:
+        """The columns beside ``line`` and ``position`` that the last layer needs."""
+        return [name for name in (self.original, *self.outer.values(), self.outer_attributes) if name]
+
     def start(self) -> str:
         """The first layer."""
         return f"SELECT *, line AS {UNIT} FROM ({self.relation})"

@@ -38,7 +38,7 @@ def redacted(select: str, redaction: Redaction) -> str:
             ) from error
     if redaction.keys:
         line = _named("line", redaction.keys)
-        select = f"WITH raw AS (SELECT {line} AS line, position FROM raw) {select}"
+        select = f"WITH raw AS (SELECT {line} AS line, position FROM raw) SELECT * FROM ({select})"
     items = []
     for column in _TEXTS:
         sql = f'"{column}"'

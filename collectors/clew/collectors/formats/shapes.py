@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from clew.collectors.formats.paths import Steps, quoted
+from clew.collectors.formats.paths import Steps
 
 MOST_SHAPES = 4
 _MOST_MEMBERS = 120
@@ -34,6 +34,8 @@ class Member:
     """A string in which some line needed escapes."""
     null: bool = False
     """Written as null where it has no value, instead of being left out."""
+    nested: bool = False
+    """An object or array as one value."""
     members: list[Member] | None = None
     """For an object that is looked into."""
     seen: int = 0
@@ -54,11 +56,13 @@ class Shapes:
     """What was learned: shapes, the commonest first."""
 
     shapes: tuple[Shape, ...]
-    leaves: frozenset[Steps] = field(default=frozenset())
+    leaves: frozenset[Steps]
+    whole: frozenset[Steps]
+    """Leaves that hold objects or arrays, into which a path may lead."""
 
     def known(self, steps: Steps) -> bool:
         """Whether anything can be at ``steps`` in a line that fits a shape."""
-        return any(steps[:end] in self.leaves for end in range(1, len(steps) + 1))
+        return steps in self.leaves or any(steps[:end] in self.whole for end in range(1, len(steps)))
 
     def plain(self, steps: Steps) -> bool:
         """Whether the text at ``steps`` needs no escaping in JSON."""
@@ -108,7 +112,9 @@ def learn(lines: Sequence[str], asked: Iterable[Steps]) -> Shapes | None:
     kept = tuple(shape for shape in shapes[:MOST_SHAPES] if shape.lines * _LEAST_SHARE >= len(lines))
     if not kept or any(sum(1 for _ in _leaves(shape.members)) > _MOST_MEMBERS for shape in kept):
         return None
-    return Shapes(kept, frozenset(member.steps for shape in kept for member in _leaves(shape.members)))
+    leaves = [member for shape in kept for member in _leaves(shape.members)]
+    whole = frozenset(member.steps for member in leaves if member.nested)
+    return Shapes(kept, frozenset(member.steps for member in leaves), whole)
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -150,6 +156,7 @@ def _members(pairs: _Pairs, above: Steps, opened: set[Steps]) -> list[Member] | 
             member.null = True
         else:
             member.quotes = isinstance(value, str)
+            member.nested = isinstance(value, list)
             # Where words are written, some later line will have a quote or a line end among them.
             member.escapes = isinstance(value, str) and (
                 " " in value or json.dumps(value, ensure_ascii=False) != f'"{value}"'
@@ -192,6 +199,7 @@ def _joined(old: Member, new: Member, lines: int) -> Member | None:
         old.steps,
         quotes=new.quotes if old.quotes is None else old.quotes,
         escapes=old.escapes or new.escapes,
+        nested=old.nested or new.nested,
         null=old.null or new.null,
         members=members,
         seen=old.seen + 1,
