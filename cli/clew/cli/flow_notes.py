@@ -186,6 +186,8 @@ def fold_lines(fold: Fold, start: Line, look: Look) -> list[Line]:
         parts.append((f"took {low} to {high}" if low != high else f"took {low}", ""))
         if low != high:
             parts.append((f"median {middle}", ""))
+    if fold.within:
+        parts.append((f"all within {duration(fold.within)}", ""))
     if fold.waited:
         parts.append((f"waited up to {duration(fold.waited)}", "wait"))
     if fold.errors:

@@ -51,6 +51,8 @@ class Fold(NamedTuple):
     """Steps below them, folded with them."""
     took: tuple[int, int, int] | None
     """Shortest, median and longest, in microseconds; None where none ended."""
+    within: int | None
+    """From the first start to the last end known, in microseconds."""
     waited: int | None
     """The longest queue wait in microseconds."""
     errors: int
@@ -229,6 +231,7 @@ def _fold(nodes: list[Node], parent: Step | None, *, in_a_row: bool) -> Fold:
         steps=len(nodes),
         below=len(below),
         took=(took[0], took[len(took) // 2], took[-1]) if took else None,
+        within=_within(everyone),
         waited=max(waits, default=None),
         errors=sum(step.status == "error" for step in everyone),
         dead_letters=sum(bool(step.dead_letter) for step in everyone),
@@ -236,6 +239,12 @@ def _fold(nodes: list[Node], parent: Step | None, *, in_a_row: bool) -> Fold:
         in_a_row=in_a_row,
         parent_service=None if parent is None else parent.service,
     )
+
+
+def _within(steps: list[Step]) -> int | None:
+    starts = [step.start for step in steps if step.start is not None]
+    ends = [step.end for step in steps if step.end is not None]
+    return microseconds(min(starts), max(*starts, *ends)) if len(starts) > 1 else None
 
 
 def _below(nodes: list[Node]) -> list[Step]:
