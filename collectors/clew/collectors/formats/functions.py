@@ -59,8 +59,8 @@ def otlp_attributes_quickly(column: str) -> str:
     """
     inner = f"substr({column}, 9, length({column}) - 11)"
     for old, new in (
-        ('}},{"key":', ","),
         (',"value":{"stringValue":', ":"),
+        ('}},{"key":', ","),
         (',"value":{"intValue":', ":"),
         (',"value":{"boolValue":', ":"),
     ):
