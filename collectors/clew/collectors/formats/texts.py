@@ -67,13 +67,22 @@ def compile_csv(format: Format, settings: Settings, source: Source, header: str)
     # Most rows need no quotes: for them a split is exact. The rest is cut by an expression
     # that must account for the whole row.
     cut = rf'(?:"(?:[^"]|"")*"|[^"{mark}]*)'
+    before = f"(?s){cut}(?:{mark}{cut}){{{max(width - 2, 0)}}}{mark}"
+    overwritten = before + r'"(?:[^"]|"")*"' + f"[^{mark}].*"
     layer = with_items(
         layer,
         [
             f"""CASE WHEN NOT contains(plain, '"') THEN string_split(plain, {quoted(format.delimiter)})"""
             f" WHEN regexp_full_match(plain, {quoted(f'(?s){cut}(?:{mark}{cut})*')})"
             f" THEN list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1),"
-            """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END) END AS f"""
+            """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END)"""
+            # A writer that was cut off and written over leaves text behind its last quote:
+            # such a row keeps its fields, and the last one is all that is left of it.
+            f" WHEN regexp_full_match(plain, {quoted(overwritten)})"
+            f" THEN list_append(list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1)"
+            f"[1:{width - 1}],"
+            """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END),"""
+            f" regexp_extract(plain, {quoted(before + '(.*)')}, 1)) END AS f",
         ],
     )
     named = {name: f"t_{number}" for number, name in enumerate(names)}
