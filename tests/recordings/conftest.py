@@ -57,7 +57,7 @@ def recordings() -> Path:
 
 @pytest.fixture
 def read(tmp_path: Path, recordings: Path) -> Read:
-    """Ingest paths below the recordings, each in a scope of its own if asked, twice to show it changes nothing."""
+    """Ingest paths below the recordings, twice to show that the second time changes nothing."""
 
     def read(*paths: str | Path, formats: tuple[str, ...] = (), scope_each: bool = False) -> Reading:
         store = open_store(tmp_path / "clew.duckdb")
@@ -66,8 +66,8 @@ def read(tmp_path: Path, recordings: Path) -> Read:
             if not formats and not scope_each:
                 return [_ingest(store, [recordings / path for path in paths])]
             return [
-                _ingest(store, [recordings / path], format, str(path) if scope_each else "")
-                for path, format in zip_longest(paths, formats)
+                _ingest(store, [recordings / path], by, str(path) if scope_each else "")
+                for path, by in zip_longest(paths, formats)
             ]
 
         reports = once()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from conftest import Read
+Read = Callable[..., Any]
 
 
 @pytest.mark.parametrize("folder", ["lnav", "fluent-bit", "elastic-apm-intake", "aws-lambda-events"])
@@ -16,7 +16,9 @@ def test_a_folder_of_odd_logs_is_read_or_rejected_whole(read: Read, recordings: 
     reading = read(folder)
     assert reading.report.records > 0
     contents = {path.read_bytes() for path in (recordings / folder).rglob("*") if path.is_file()} - {b""}
-    told = [source for source in reading.store.sources() if source.records or source.duplicates or source.rejects]
+    told = [
+        source for source in reading.store.sources() if source.records or source.duplicates or source.rejects
+    ]
     assert len(told) >= len(contents) * 0.9
     for reject in reading.store.rejects(limit=1000):
         assert reject.reason

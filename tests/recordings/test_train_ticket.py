@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from conftest import Read
+Read = Callable[..., Any]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SPANS = str(EXAMPLES / "train-ticket-spans.yaml")
