@@ -295,7 +295,7 @@ with file.writing() as connection:
     ],
 )
 @pytest.mark.parametrize("use", [counts, lambda file: add(file, 1)], ids=["read", "write"])
-def test_what_is_no_store_is_refused_in_words_and_left_as_it_was(  # noqa: PLR0917  a table of cases
+def test_what_is_no_store_is_refused_in_words_and_left_as_it_was(
     path: Path,
     opened: Callable[..., DuckFile],
     spoil: Callable[[Path], None],
@@ -534,6 +534,11 @@ def test_zoned_times_become_utc_wherever_the_machine_stands(path: Path) -> None:
         TZ="Asia/Tokyo",
     )
     assert done.stdout.strip() == "('2026-07-01 12:00:00',)"
+
+
+def test_long_queries_draw_nothing(opened: Callable[..., DuckFile]) -> None:
+    with opened().reading() as connection:
+        assert connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)
 
 
 def test_temporary_tables_outlast_a_turn(opened: Callable[..., DuckFile]) -> None:

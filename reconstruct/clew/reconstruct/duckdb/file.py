@@ -300,6 +300,8 @@ class DuckFile:
             )
             # A cast from a zoned time gives local time otherwise.
             connection.execute("SET TimeZone = 'UTC'")
+            # DuckDB draws one on stdout by itself where Python runs interactively.
+            connection.execute("SET enable_progress_bar = false")
             own = [_quoted(f"{self.path}{end}") for end in ("", ".wal", ".wal.checkpoint", ".wal.recovery")]
             connection.execute(f"SET allowed_paths = [{', '.join(own)}]")
             connection.execute(f"SET allowed_directories = [{_quoted(self._scratch.folder)}]")
