@@ -18,7 +18,7 @@ from clew.reconstruct.model import FlowFilter
 
 pytestmark = pytest.mark.soak
 
-LINES = 400_000
+LINES = 800_000
 KILLS = 20
 
 
@@ -109,7 +109,7 @@ def test_two_writers_and_three_readers(
     for writer in writers:
         done(writer)
     assert asked >= 2
-    assert differences(store, undisturbed[0]) == {}
+    assert set(differences(store, undisturbed[0])) <= {"sources"}, "which of two brought what both have"
     sys.stdout.write(f"\n{asked} answers while two wrote; the longest wait was {longest:.2f} s\n")
 
 

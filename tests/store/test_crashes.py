@@ -74,7 +74,7 @@ def test_two_writers_at_once_both_finish_and_nothing_is_lost(tmp_path: Path) -> 
         assert out.count("batch") >= 6
     run(in_turn, 500, one)
     run(in_turn, 500, other)
-    assert differences(together, in_turn) == {}
+    assert set(differences(together, in_turn)) <= {"sources"}, "which of two brought what both have"
 
 
 def test_two_writers_of_the_same_input_add_it_once(lines: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_two_writers_of_the_same_input_add_it_once(lines: Path, undisturbed: Pat
         _, err = writer.communicate(timeout=120)
         assert (err, writer.returncode) == ("", 0)
     differing = differences(store, undisturbed)
-    assert set(differing) <= {"rejects"}, "what cannot be decoded has no identity"
+    assert set(differing) <= {"rejects", "sources"}, "what cannot be decoded has no identity"
 
 
 def test_a_reader_during_an_ingest_always_gets_its_turn(lines: Path, tmp_path: Path) -> None:
