@@ -54,9 +54,9 @@ def _select(format: Format, sample: Sequence[str], settings: Settings, source: S
     match format.shape:
         case Shape.JSON:
             if any(row.sql for row in format.rows):
-                return compile_rows(format, settings)
+                return compile_rows(format, settings, source.relation)
             if format.rows:
-                return compile_json(format, settings)
+                return compile_json(format, settings, source.relation)
             return compile_lines(_with_usual_names(format), settings, sample, source)
         case Shape.LOGFMT:
             source = logfmt_as_json(source)
