@@ -32,9 +32,10 @@ def detail(
         return None
     one = judged(as_of, settings.limit_us, flow)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE one AS SELECT {FLOW_COLUMNS} FROM ({one})").fetchall()
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE one_keys AS SELECT flow, name, value FROM store.flow_keys WHERE flow = {flow}"
-    ).fetchall()
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE one_keys AS
+        SELECT flow, name, value FROM store.flow_keys WHERE flow = {flow}
+    """).fetchall()
     flows = to_flows(connection, "one", 0, 1, scopes(connection))
     if not flows:
         return None
@@ -55,8 +56,10 @@ def _number(connection: duckdb.DuckDBPyConnection, flow_id: str, scope: str) -> 
     rows = connection.execute(
         f"""
         SELECT flow FROM store.flows
-        WHERE flow IN (xor(hash($id), {salt("flow", scope)}::UBIGINT), xor(hash($id), {salt("trace", scope)}::UBIGINT),
-                       xor(hash($id), {salt("event", scope)}::UBIGINT))
+        WHERE flow IN (
+            xor(hash($id), {salt("flow", scope)}::UBIGINT),
+            xor(hash($id), {salt("trace", scope)}::UBIGINT),
+            xor(hash($id), {salt("event", scope)}::UBIGINT))
           AND flow_id = $id
         ORDER BY flow = xor(hash($id), {salt("flow", scope)}::UBIGINT) DESC
         """,
@@ -87,11 +90,12 @@ def _records(
         listed = ", ".join(str(record) for (record,) in shares)
         connection.execute(f"""
             INSERT INTO mine
-            SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, true AS shared
+            SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, true
             FROM store.records AS r WHERE r.record IN ({listed}) ORDER BY r.time, r.content
         """).fetchall()
     rows = connection.execute(f"""
-        SELECT * EXCLUDE (content, event_h, span_h) FROM mine ORDER BY shared, time, content LIMIT {int(limit)}
+        SELECT * EXCLUDE (content, event_h, span_h) FROM mine
+        ORDER BY shared, time, content LIMIT {int(limit)}
     """).fetchall()
     found: list[tuple[Evidence, bool, dict[str, Any]]] = []
     for row in rows:

@@ -34,6 +34,22 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
     looked_for = f"({_KIND['parent']}, {_KIND['cause']})"
     names = " ".join(f"WHEN {number} THEN '{name}'" for name, number in _KIND.items())
     causes = " ".join(f"WHEN '{kind}' THEN '{cause}'" for kind, cause in CAUSES.items())
+    holding = {
+        Status.CANCELLED: f"outcome = {_OUTCOME['cancelled']}",
+        Status.DEAD_LETTERED: "dead_open > 0",
+        Status.FAILED: f"(outcome = {_OUTCOME['failed']} OR exhausted)",
+        Status.COMPENSATED: f"outcome = {_OUTCOME['compensated']}",
+        Status.COMPENSATING: f"outcome = {_OUTCOME['compensating']}",
+        Status.STUCK: "overdue",
+        Status.IN_PROGRESS: "(owed IS NOT NULL OR retry IS NOT NULL)",
+        Status.COMPLETED: "finished",
+    }
+    first = " ".join(f"WHEN {condition} THEN '{status}'" for status, condition in holding.items())
+    every = ", ".join(
+        f"CASE WHEN {condition} THEN '{status}' END"
+        for status, condition in holding.items()
+        if status is not Status.IN_PROGRESS
+    )
     return f"""
         WITH
             open_wait AS (
@@ -44,10 +60,11 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
                   AND (w.channel IS NULL OR w.channel IN (SELECT channel FROM store.channels))
             ),
             due AS (
-                SELECT flow,
-                    min(ROW(deadline, since, kind, name, service, destination)) FILTER (kind <> 'retry') AS owed,
-                    min(ROW(deadline, since, kind, name, service, destination)) FILTER (kind = 'retry') AS retry
-                FROM open_wait GROUP BY flow
+                SELECT flow, min(one) FILTER (kind <> 'retry') AS owed, min(one) FILTER (kind = 'retry') AS retry
+                FROM (
+                    SELECT flow, kind, ROW(deadline, since, kind, name, service, destination) AS one FROM open_wait
+                )
+                GROUP BY flow
             ),
             stood AS (
                 SELECT f.*, d.owed, d.retry,
@@ -58,39 +75,20 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
                 FROM (FROM store.flows WHERE {only}) AS f LEFT JOIN due AS d USING (flow)
             )
         SELECT s.*,
-            CASE
-                WHEN outcome = {_OUTCOME["cancelled"]} THEN '{Status.CANCELLED}'
-                WHEN dead_open > 0 THEN '{Status.DEAD_LETTERED}'
-                WHEN outcome = {_OUTCOME["failed"]} OR exhausted THEN '{Status.FAILED}'
-                WHEN outcome = {_OUTCOME["compensated"]} THEN '{Status.COMPENSATED}'
-                WHEN outcome = {_OUTCOME["compensating"]} THEN '{Status.COMPENSATING}'
-                WHEN overdue THEN '{Status.STUCK}'
-                WHEN owed IS NOT NULL OR retry IS NOT NULL THEN '{Status.IN_PROGRESS}'
-                WHEN finished THEN '{Status.COMPLETED}'
-                ELSE '{Status.IN_PROGRESS}'
-            END AS status,
-            list_filter([
-                CASE WHEN outcome = {_OUTCOME["cancelled"]} THEN '{Status.CANCELLED}' END,
-                CASE WHEN dead_open > 0 THEN '{Status.DEAD_LETTERED}' END,
-                CASE WHEN outcome = {_OUTCOME["failed"]} OR exhausted THEN '{Status.FAILED}' END,
-                CASE WHEN outcome = {_OUTCOME["compensated"]} THEN '{Status.COMPENSATED}' END,
-                CASE WHEN overdue THEN '{Status.STUCK}' END,
-                CASE WHEN finished THEN '{Status.COMPLETED}' END
-            ], lambda name: name IS NOT NULL) AS holds,
-            CASE
-                WHEN outcome = {_OUTCOME["cancelled"]} THEN NULL
-                WHEN dead_open > 0 THEN 'dead_lettered'
-                WHEN outcome = {_OUTCOME["failed"]} OR exhausted THEN 'processing_failed'
-                WHEN outcome IN ({_OUTCOME["compensated"]}, {_OUTCOME["compensating"]}) THEN NULL
-                WHEN overdue THEN CASE owed[3] {causes} END
-                WHEN retry IS NOT NULL THEN 'retrying'
-                WHEN owed IS NOT NULL OR finished THEN NULL
-                ELSE 'unknown_end'
+            CASE {first} ELSE '{Status.IN_PROGRESS}' END AS status,
+            list_filter([{every}], lambda name: name IS NOT NULL) AS holds,
+            CASE status
+                WHEN '{Status.DEAD_LETTERED}' THEN 'dead_lettered'
+                WHEN '{Status.FAILED}' THEN 'processing_failed'
+                WHEN '{Status.STUCK}' THEN CASE owed[3] {causes} END
+                WHEN '{Status.IN_PROGRESS}' THEN CASE
+                    WHEN retry IS NOT NULL THEN 'retrying'
+                    WHEN owed IS NULL THEN 'unknown_end' END
             END AS cause,
-            CASE WHEN outcome IN (0, {_OUTCOME["failed"]}) THEN coalesce(CASE WHEN exhausted THEN retry END, owed, retry)
-                 END AS waits_for,
+            CASE WHEN status IN ('{Status.FAILED}', '{Status.STUCK}', '{Status.IN_PROGRESS}', '{Status.DEAD_LETTERED}')
+                 THEN coalesce(CASE WHEN exhausted THEN retry END, owed, retry) END AS waits_for,
             coalesce(
-                (finished OR outcome > 0) AND overall_limit_us IS NOT NULL
+                status = '{Status.COMPLETED}'
                 AND coalesce(ended, last) > started + to_microseconds(overall_limit_us), false) AS late
         FROM stood AS s
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ from clew.reconstruct.keys import class_of
 from clew.reconstruct.model import (
     Flow,
     FlowFilter,
-    KeyReport,
-    Match,
+    KeyClass,
     Owed,
     Settings,
     SourceStatus,
@@ -39,8 +37,8 @@ SORTS = {
 KEY_VALUES = 20
 """Values listed for one key name of one flow."""
 
-FLOW_COLUMNS = """flow, flow_id, scope_no, type, status, holds, cause, late, started, last, waits_for, records, events,
-    errors, dead_letters, missing_parents, services, evidence"""
+FLOW_COLUMNS = """flow, flow_id, scope_no, type, status, holds, cause, late, started, last, waits_for,
+    records, events, errors, dead_letters, missing_parents, services, evidence"""
 
 
 def utc(value: Any) -> datetime | None:
@@ -68,7 +66,10 @@ def select_flows(
     settings: Settings,
     answer: str,
 ) -> None:
-    """Make the temporary tables ``answer`` and ``answer``_keys: the flows asked for, in order, and their keys."""
+    """Make the temporary tables ``answer`` and ``answer``_keys.
+
+    They hold the flows asked for, in order, and the keys of these.
+    """
     where: list[str] = ["true"]
     bound: list[object] = []
 
@@ -88,12 +89,23 @@ def select_flows(
     if which.until is not None:
         where.append("started < ?")
         bound.append(_naive(which.until))
+    classes = class_of(settings)
     for name, value in which.keys:
-        where.append(
-            "(flow IN (SELECT flow FROM store.flow_keys WHERE name = ? AND value_h = hash(?) AND value = ?)"
-            " OR flow IN (SELECT flow FROM store.flows WHERE flow_id = ? AND evidence[1] > 0))"
+        known = (
+            "flow IN (SELECT flow FROM store.flow_keys WHERE name = ? AND value_h = hash(?) AND value = ?)"
         )
-        bound.extend([name, value, value, value])
+        bound.extend([name, value, value])
+        if classes.get(name) is KeyClass.INSTANCE:
+            # An anchor's value is the flow's own ID, whatever name it came under.
+            anchors = ", ".join(
+                f"xor(hash(?), {salt('flow', scope)}::UBIGINT)" for scope in scopes(connection).values()
+            )
+            known += f" OR flow IN ({anchors})" if anchors else ""
+            known += (
+                f" OR flow IN (SELECT flow FROM store.instances WHERE base IN ({anchors}))" if anchors else ""
+            )
+            bound.extend([value] * (2 * len(scopes(connection))))
+        where.append(f"({known})")
     if which.scope is not None:
         where.append("scope_no IN (SELECT scope_no FROM store.scopes WHERE scope = ?)")
         bound.append(which.scope)
@@ -104,9 +116,10 @@ def select_flows(
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE {answer} AS
-        SELECT {FLOW_COLUMNS} FROM ({judged(as_of, settings.limit_us)})
+        SELECT {FLOW_COLUMNS} FROM ({judged(as_of, settings.limit_us)}) AS judged
         WHERE {" AND ".join(where)}
-        ORDER BY {SORTS[which.sort]} {direction}, flow_id {limit}
+        ORDER BY {SORTS[which.sort]} {direction}, flow_id,
+            (SELECT scope FROM store.scopes AS named WHERE named.scope_no = judged.scope_no) {limit}
         """,
         bound,
     ).fetchall()
@@ -189,16 +202,16 @@ def summary(
 ) -> Summary:
     """Counts over the whole store."""
     by_status = dict(
-        connection.execute(
-            f"SELECT status, count(*) FROM ({judged(as_of, settings.limit_us)}) GROUP BY status ORDER BY status"
-        ).fetchall()
+        connection.execute(f"""
+            SELECT status, count(*) FROM ({judged(as_of, settings.limit_us)}) GROUP BY status ORDER BY status
+        """).fetchall()
     )
-    records, rejects, undated = connection.execute(
-        "SELECT coalesce(sum(records), 0), coalesce(sum(rejects), 0), coalesce(sum(undated), 0) FROM store.sources"
+    rejects, undated = connection.execute(
+        "SELECT coalesce(sum(rejects), 0), coalesce(sum(undated), 0) FROM store.sources"
     ).fetchall()[0]
-    unattributed = connection.execute("""
-        SELECT count(*) FROM store.records WHERE evidence = 0
-    """).fetchall()[0][0]
+    records, unattributed = connection.execute(
+        "SELECT count(*), count(*) FILTER (evidence = 0) FROM store.records"
+    ).fetchall()[0]
     missing_parents = connection.execute(
         "SELECT coalesce(sum(missing_parents), 0) FROM store.flows"
     ).fetchall()[0][0]
@@ -215,67 +228,11 @@ def summary(
     )
 
 
-def find(connection: duckdb.DuckDBPyConnection, text: str, scope: str | None, limit: int) -> list[Match]:
-    """Flows that an ID leads to; a prefix only where nothing has the whole."""
-    found: dict[tuple[str, str], str] = {}
-    scope_of = scopes(connection)
-    wanted = {number: name for number, name in scope_of.items() if scope is None or name == scope}
-
-    def take(sql: str, what: str, bound: list[object]) -> None:
-        rows = connection.execute(
-            f"""SELECT DISTINCT f.flow_id, f.scope_no, {what} AS what FROM store.flows AS f
-                JOIN ({sql}) AS hit ON hit.flow = f.flow ORDER BY ALL LIMIT {int(limit) + 1}""",
-            bound,
-        ).fetchall()
-        for flow_id, scope_no, name in rows:
-            if scope_no in wanted:
-                found.setdefault((flow_id, wanted[scope_no]), name)
-
-    for name in wanted.values():
-        take(f"SELECT xor(hash(?), {salt('flow', name)}::UBIGINT) AS flow", "'flow'", [text])
-    if not found:
-        take("SELECT flow FROM store.flows WHERE flow_id = ?", "'flow'", [text])
-    for name in () if found else wanted.values():
-        take(
-            f"""
-            WITH seen AS (
-                SELECT record, flow, event_h = xor(hash($text), {salt("event", name)}::UBIGINT) AS is_event
-                FROM store.records
-                WHERE event_h = xor(hash($text), {salt("event", name)}::UBIGINT)
-                   OR trace_h = xor(hash(lower($text)), {salt("trace", name)}::UBIGINT)
-                   OR trace_h = xor(hash($text), {salt("trace", name)}::UBIGINT)
-            )
-            SELECT flow, is_event FROM seen WHERE flow IS NOT NULL
-            UNION SELECT s.flow, is_event FROM store.shared AS s JOIN seen USING (record)
-            """,
-            "CASE WHEN is_event THEN 'event' ELSE 'trace' END",
-            {"text": text},  # type: ignore[arg-type]
-        )
-    if not found:
-        take(
-            "SELECT flow, name FROM store.flow_keys WHERE value_h = hash(?) AND value = ?",
-            "hit.name",
-            [text, text],
-        )
-    if not found:
-        take("SELECT flow FROM store.records WHERE span_id = ? OR span_id = lower(?)", "'span'", [text, text])
-    if not found and len(text) >= 3:
-        take("SELECT flow FROM store.flows WHERE starts_with(flow_id, ?)", "'prefix'", [text])
-    if not found and len(text) >= 3:
-        take(
-            """SELECT flow FROM store.records WHERE starts_with(event_id, $text) OR starts_with(trace_id, $text)
-               OR starts_with(span_id, $text) UNION SELECT flow FROM store.flow_keys WHERE starts_with(value, $text)""",
-            "'prefix'",
-            {"text": text},  # type: ignore[arg-type]
-        )
-    return [Match(flow_id, name, what) for (flow_id, name), what in list(found.items())[:limit]]
-
-
 def sources(connection: duckdb.DuckDBPyConnection) -> list[SourceStatus]:
     """Sources by name; readings of one source are added up."""
     rows = connection.execute("""
-        SELECT s.source, c.scope, arg_max(s.format, s.source_no), arg_max(s.position, s.source_no), sum(s.records),
-            sum(s.duplicates), sum(s.rejects), min(s.first), max(s.last), max(s.watermark),
+        SELECT s.source, c.scope, arg_max(s.format, s.source_no), arg_max(s.position, s.source_no),
+            sum(s.records), sum(s.duplicates), sum(s.rejects), min(s.first), max(s.last), max(s.watermark),
             bool_or(s.watermark_exact), max(s.updated)
         FROM store.sources AS s JOIN store.scopes AS c USING (scope_no)
         GROUP BY s.source, c.scope ORDER BY s.source, c.scope
@@ -317,65 +274,3 @@ def rejects(connection: duckdb.DuckDBPyConnection, source: str | None, limit: in
         {"source": source, "limit": limit},
     ).fetchall()
     return [StoredReject(name, position, reason, bytes(raw)) for name, position, reason, raw in rows]
-
-
-def keys(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[KeyReport]:
-    """Every ID-like name seen, with what speaks against its class."""
-    connection.execute("""
-        CREATE OR REPLACE TEMP TABLE key_seen AS
-        SELECT correlation_key AS name, correlation_id AS value, flow, count(*) AS records,
-            count(DISTINCT trace_h) AS traces
-        FROM store.records WHERE correlation_key IS NOT NULL GROUP BY ALL
-        UNION ALL
-        SELECT name, value, flow, 1 AS records, 1 AS traces FROM store.flow_keys
-    """).fetchall()
-    rows = connection.execute("""
-        WITH per_value AS (
-            SELECT name, value, sum(records) AS records, count(DISTINCT flow) AS flows, sum(traces) AS traces
-            FROM key_seen GROUP BY name, value
-        )
-        SELECT name, sum(records), count(*), sum(flows), max(flows), max(records), max(traces),
-            arg_max(value, traces), median(traces)
-        FROM per_value GROUP BY name
-    """).fetchall()
-    classes = class_of(settings)
-    reports = []
-    for name, records, values, flows, most_flows, most_records, most_traces, example, _ in rows:
-        from clew.reconstruct.model import KeyClass
-
-        key_class = classes.get(name, KeyClass.ENTITY)
-        reports.append(
-            KeyReport(
-                name=name,
-                key_class=key_class,
-                configured=name in settings.key_classes,
-                records=int(records),
-                values=int(values),
-                flows=int(flows),
-                max_flows_per_value=int(most_flows),
-                max_records_per_value=int(most_records),
-                suspect=_suspect(name, key_class, int(records), int(values), int(most_traces), example),
-            )
-        )
-    return sorted(reports, key=lambda report: (report.suspect is None, -report.records, report.name))
-
-
-FEW_VALUES, MANY_TRACES, HOP_SHARE = 20, 20, 0.9
-
-
-def _suspect(
-    name: str, key_class: str, records: int, values: int, most_traces: int, example: str
-) -> str | None:
-    if key_class != "instance":
-        return None
-    if most_traces >= MANY_TRACES:
-        return (
-            f"{name}={json.dumps(example)} covers {most_traces:,} unrelated traces: more like a tenant or session "
-            f"than one run; set it to 'group' and rebuild"
-        )
-    if records >= FEW_VALUES and values >= HOP_SHARE * records:
-        return (
-            f"{values:,} values in {records:,} records: it changes with every record, like a request ID made anew "
-            f"at each hop; set it to 'hop' and rebuild"
-        )
-    return None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 CHUNK = 250_000
 """Records put through the passes at a time."""
 
+TOLD_AT_END = frozenset({"end_time", "status", "outcome", "error_type", "error_message"})
+"""Columns that nobody knew of a span while it ran."""
+
 COLUMNS = ", ".join(f'"{name}"' for name in RECORD_COLUMNS)
 
 
@@ -36,7 +39,10 @@ def rebuild(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 
 
 def replay(connection: duckdb.DuckDBPyConnection, table: str, settings: Settings) -> None:
-    """Put the records of ``table`` (a Record's columns, ``record``, ``source_no``, ``scope_no``) into ``store``."""
+    """Put the records of ``table`` into ``store``.
+
+    ``table`` has the Record's columns, ``record``, ``source_no`` and ``scope_no``.
+    """
     names = KeyNames.of(settings)
     scopes = connection.execute("SELECT scope_no, scope FROM store.scopes ORDER BY scope_no").fetchall()
     last = int(connection.execute(f"SELECT coalesce(max(record), 0) FROM {table}").fetchall()[0][0])
@@ -66,11 +72,25 @@ def replay(connection: duckdb.DuckDBPyConnection, table: str, settings: Settings
 
 
 def remember(connection: duckdb.DuckDBPyConnection, until: datetime) -> None:
-    """Copy the records up to ``until`` (naive UTC) to the workbench, with what they belong to."""
+    """Copy what was known at ``until`` (naive UTC) to the workbench.
+
+    A span that ended later had started by then: how it went was not known yet. A record
+    without a plausible time is known at any time.
+    """
+    columns = ", ".join(
+        f'CASE WHEN end_time > $until THEN NULL ELSE "{name}" END AS "{name}"'
+        if name in TOLD_AT_END
+        else f'"{name}"'
+        for name in RECORD_COLUMNS
+    )
     connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE past AS
-            SELECT {COLUMNS}, record, source_no, scope_no FROM store.records WHERE time <= ? OR time IS NULL""",
-        [until],
+        f"""
+        CREATE OR REPLACE TEMP TABLE past AS
+        SELECT {columns}, record, source_no, scope_no FROM store.records
+        WHERE time <= $until OR time IS NULL
+           OR time > (SELECT max(updated) + INTERVAL 1 DAY FROM store.sources)
+        """,
+        {"until": until},
     ).fetchall()
     connection.execute("CREATE OR REPLACE TEMP TABLE past_scopes AS FROM store.scopes").fetchall()
     connection.execute("CREATE OR REPLACE TEMP TABLE past_sources AS FROM store.sources").fetchall()
@@ -83,3 +103,5 @@ def relive(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     connection.execute("INSERT INTO store.scopes FROM past_scopes").fetchall()
     connection.execute("INSERT INTO store.sources FROM past_sources").fetchall()
     replay(connection, "past", settings)
+    for table in ("past", "past_scopes", "past_sources"):
+        connection.execute(f"DROP TABLE {table}").fetchall()

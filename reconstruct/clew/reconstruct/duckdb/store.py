@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from clew.reconstruct.duckdb import detail, querying
+from clew.reconstruct.duckdb import detail, finding, querying
 from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
 from clew.reconstruct.duckdb.schema import create
 from clew.reconstruct.duckdb.versions import Layout
@@ -126,7 +126,7 @@ class DuckStore:
 
     def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:
         with self._file.reading() as connection:
-            return querying.find(connection, text, scope, limit)
+            return finding.find(connection, text, scope, limit)
 
     def flow(
         self, flow_id: str, scope: str = "", as_of: datetime | None = None, limit: int = 20_000
@@ -143,8 +143,10 @@ class DuckStore:
             return querying.rejects(connection, source, limit)
 
     def keys(self) -> list[KeyReport]:
+        from clew.reconstruct.duckdb import key_reports
+
         with self._file.reading() as connection:
-            return querying.keys(connection, self._read_settings(connection))
+            return key_reports.keys(connection, self._read_settings(connection))
 
     def settings(self) -> Settings:
         with self._file.reading() as connection:

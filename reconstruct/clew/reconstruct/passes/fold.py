@@ -17,7 +17,8 @@ EARLIEST = "TIMESTAMP '2000-01-01'"
 """Times before it are not plausible, nor are those a day beyond the arrival."""
 
 MEMBER_COLUMNS = """kind, time, end_time, service, name, operation, destination, consumer_group,
-            severity, status, outcome, error_type, keys, trace_h, event_h, cause_h, place_h, span_h, parent_h"""
+            severity, status, outcome, error_type, keys, trace_h, event_h, cause_h, place_h, span_h,
+            parent_h"""
 
 
 def fold(context: Context) -> None:
@@ -50,7 +51,8 @@ def _touched(context: Context) -> None:
             UNION SELECT r.flow FROM store.records AS r SEMI JOIN moved USING (record)
             UNION SELECT s.flow FROM store.shared AS s SEMI JOIN component USING (record)
             UNION SELECT w.flow FROM store.waits AS w
-                  WHERE (w.kind IN ({kind["cause"]}, {kind["handling"]}) AND w.token IN (SELECT event_h FROM stage))
+                  WHERE (w.kind IN ({kind["cause"]}, {kind["handling"]})
+                         AND w.token IN (SELECT event_h FROM stage))
                      OR (w.kind = {kind["parent"]} AND w.token IN (SELECT span_h FROM stage))
                      OR (w.kind = {kind["handling"]} AND (
                             w.token IN (SELECT parent_h FROM stage)
@@ -109,8 +111,7 @@ def _members(context: Context) -> None:
         SELECT *,
             coalesce(event_h, place_h) AS unit,
             CASE WHEN time {plausible} THEN time END AS moment,
-            greatest(CASE WHEN time {plausible} THEN time END, CASE WHEN end_time {plausible} THEN end_time END)
-                AS until,
+            CASE WHEN end_time {plausible} THEN greatest(moment, end_time) ELSE moment END AS until,
             coalesce(severity IN ('ERROR', 'FATAL') OR status = 'error', false) AS bad,
             coalesce(operation IN {SENDS} AND kind <> 'dead_letter', false) AS sends,
             coalesce(operation IN {HANDLES} AND kind <> 'dead_letter', false) AS handles

@@ -51,7 +51,7 @@ def anchor_of(names: KeyNames) -> str:
     own = "correlation_id"
     if names.demoted:
         listed = ", ".join(quoted(name) for name in names.demoted)
-        own = f"CASE WHEN correlation_key NOT IN ({listed}) THEN correlation_id END"
+        own = f"CASE WHEN coalesce(correlation_key NOT IN ({listed}), true) THEN correlation_id END"
     return f"coalesce({own}, {', '.join(others)})" if others else own
 
 
@@ -61,6 +61,10 @@ def _hop(names: KeyNames, scope: str) -> str:
     there = " OR ".join(f"contains(keys, {quoted(chr(34) + name + chr(34))})" for name in names.hop)
     values = ", ".join(f"json_extract_string(keys, {quoted(json_path(name))})" for name in names.hop)
     value = f"coalesce({values}, NULL)"
+    demoted = ", ".join(quoted(name) for name in names.demoted if name in names.hop)
+    if demoted:
+        there = f"({there} OR correlation_key IN ({demoted}))"
+        value = f"CASE WHEN correlation_key IN ({demoted}) THEN correlation_id ELSE {value} END"
     return f"CASE WHEN {there} THEN xor(hash({value}), {salt('hop', scope)}::UBIGINT) END"
 
 

@@ -107,7 +107,8 @@ def _follow_starts(context: Context) -> None:
         CREATE OR REPLACE TEMP TABLE numbered AS
         SELECT c.base, c.record, 1 + count(r.since) AS number
         FROM candidate AS c
-        JOIN border AS b ON b.base = c.base AND b.role = 'start' AND (b.event_h = c.event_h OR b.record = c.record)
+        JOIN border AS b
+          ON b.base = c.base AND b.role = 'start' AND (b.event_h = c.event_h OR b.record = c.record)
         LEFT JOIN run_now AS r ON r.base = c.base AND r.since <= b.moment
         GROUP BY ALL
     """)

@@ -28,9 +28,26 @@ def judge(context: Context) -> None:
     _count(context)
     _name(context)
     _flows(context)
-    context.run("""
+    _keys(context)
+
+
+def _keys(context: Context) -> None:
+    """``key_now(flow, keys)``: the other IDs of each flow; a demoted instance key is one of them."""
+    demoted = ", ".join(quoted(name) for name in context.names.demoted)
+    also = f"""
+        UNION
+        SELECT m.flow, json_object(r.correlation_key, r.correlation_id)
+        FROM member AS m JOIN (
+            SELECT record, correlation_key, correlation_id FROM stage
+            UNION ALL
+            SELECT record, correlation_key, correlation_id FROM store.records
+        ) AS r USING (record)
+        WHERE r.correlation_id IS NOT NULL AND r.correlation_key IN ({demoted})
+    """
+    context.run(f"""
         CREATE OR REPLACE TEMP TABLE key_now AS
         SELECT DISTINCT flow, keys FROM member WHERE keys IS NOT NULL
+        {also if demoted else ""}
     """)
 
 
@@ -46,7 +63,8 @@ def _defined(context: Context) -> None:
             limit = step.limit_us if step.limit_us is not None else definition.limit_us
             service = quoted(step.service) if step.service else "NULL"
             rows.append(
-                f"({quoted(definition.name)}, 'step', {quoted(step.event)}, {service}, NULL, {_number(limit)})"
+                f"({quoted(definition.name)}, 'step', {quoted(step.event)}, {service}, NULL, "
+                f"{_number(limit)})"
             )
         rows.extend(
             f"({quoted(definition.name)}, 'end', {quoted(event)}, NULL, {OUTCOME[outcome]}, "
@@ -65,7 +83,8 @@ def _defined(context: Context) -> None:
     context.run("""
         CREATE OR REPLACE TEMP TABLE hit AS
         SELECT m.flow, w.number, w.type, w.role, w.event, w.outcome, min(m.moment) AS moment
-        FROM member AS m JOIN written AS w ON w.event = m.name AND (w.service IS NULL OR w.service = m.service)
+        FROM member AS m
+        JOIN written AS w ON w.event = m.name AND (w.service IS NULL OR w.service = m.service)
         WHERE m.kind <> 'dead_letter'
         GROUP BY ALL
     """)
@@ -144,7 +163,8 @@ def _count(context: Context) -> None:
         SELECT m.flow, {base} AS base, min(moment) AS started, max(until) AS last, count(*) AS records,
             count(*) FILTER (bad) AS errors,
             count(*) FILTER (kind = 'dead_letter')::INTEGER AS dead_letters,
-            count(DISTINCT span_h) FILTER (kind = 'span' AND parent_h IS NULL AND NOT shared)::INTEGER AS roots,
+            count(DISTINCT span_h) FILTER (kind = 'span' AND parent_h IS NULL AND NOT shared)::INTEGER
+                AS roots,
             coalesce(
                 min(record) FILTER (evidence = 1),
                 min(record) FILTER (trace_h = {base}),
@@ -209,10 +229,11 @@ def _flows(context: Context) -> None:
         SELECT
             b.flow, name.flow_id, {context.scope_no} AS scope_no,
             coalesce(d.type, r.first[2], n.first[2]) AS type,
-            b.started, b.last, e.moment AS ended, l.limit_us::BIGINT AS overall_limit_us, d.type IS NOT NULL AS defined,
-            coalesce(e.outcome, 0)::UTINYINT AS outcome, b.roots, b.records,
-            coalesce(v.events, 0) AS events, b.errors, b.dead_letters, coalesce(dead.dead_open, 0) AS dead_open,
-            coalesce(o.records, 0)::INTEGER AS missing_parents, coalesce(s.services, []) AS services, b.evidence
+            b.started, b.last, e.moment AS ended, l.limit_us::BIGINT AS overall_limit_us,
+            d.type IS NOT NULL AS defined, coalesce(e.outcome, 0)::UTINYINT AS outcome, b.roots, b.records,
+            coalesce(v.events, 0) AS events, b.errors, b.dead_letters,
+            coalesce(dead.dead_open, 0) AS dead_open, coalesce(o.records, 0)::INTEGER AS missing_parents,
+            coalesce(s.services, []) AS services, b.evidence
         FROM basic AS b
         LEFT JOIN named AS name USING (flow)
         LEFT JOIN defined_flow AS d USING (flow)

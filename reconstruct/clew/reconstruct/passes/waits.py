@@ -59,7 +59,7 @@ def _look_for_parents_and_causes(context: Context) -> None:
         if not context.count("SELECT count(*) FROM lacking"):
             continue
         context.run(
-            f"INSERT INTO wait SELECT flow, {KIND[kind]}, token, NULL, since, NULL, NULL, NULL, NULL FROM lacking"
+            f"INSERT INTO wait (flow, kind, token, since) SELECT flow, {KIND[kind]}, token, since FROM lacking"
         )
         if kind == "parent":
             context.run("""
@@ -108,13 +108,15 @@ def _wait_for_handling(context: Context) -> None:
     if context.count("SELECT count(*) FROM open_send"):
         _look_for_handling_elsewhere(context)
         context.run("""
-            CREATE OR REPLACE TEMP TABLE open_send AS SELECT * FROM sent ANTI JOIN answered USING (flow, token)
+            CREATE OR REPLACE TEMP TABLE open_send AS
+            SELECT * FROM sent ANTI JOIN answered USING (flow, token)
         """)
     context.run(f"""
         INSERT INTO channel_now
         SELECT {_channel(context, "told.name")} AS channel, told.name
         FROM (
-            SELECT DISTINCT unnest([destination, name]) AS name FROM sent SEMI JOIN answered USING (flow, token)
+            SELECT DISTINCT unnest([destination, name]) AS name
+            FROM sent SEMI JOIN answered USING (flow, token)
         ) AS told
         WHERE told.name IS NOT NULL AND channel NOT IN (SELECT channel FROM store.channels)
     """)
@@ -244,7 +246,8 @@ def _find_dead(context: Context) -> None:
                   )
             )
         SELECT d.flow, d.unit, d.handler FROM dead AS d
-        ANTI JOIN resolved AS r ON r.flow = d.flow AND r.unit = d.unit AND r.handler IS NOT DISTINCT FROM d.handler
+        ANTI JOIN resolved AS r
+            ON r.flow = d.flow AND r.unit = d.unit AND r.handler IS NOT DISTINCT FROM d.handler
     """)
 
 
@@ -284,7 +287,8 @@ def _wait_for_steps(context: Context) -> None:
         )
         SELECT flow, {KIND["step"]}, NULL, NULL, since, limit_us, event, service, NULL FROM missing
         UNION ALL
-        SELECT d.flow, {KIND["step"]}, NULL, NULL, d.since, min(w.limit_us), arg_min(w.event, w.number), NULL, NULL
+        SELECT d.flow, {KIND["step"]}, NULL, NULL, d.since, min(w.limit_us), arg_min(w.event, w.number),
+            NULL, NULL
         FROM defined_flow AS d JOIN written AS w ON w.type = d.type AND w.role = 'end'
         WHERE d.flow NOT IN (SELECT flow FROM ending) AND d.flow NOT IN (SELECT flow FROM missing)
         GROUP BY d.flow, d.since

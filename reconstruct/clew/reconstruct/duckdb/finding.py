@@ -1,0 +1,99 @@
+"""From any ID that a person may hold to the flows it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from clew.reconstruct.model import Match
+from clew.reconstruct.salt import salt
+
+if TYPE_CHECKING:
+    import duckdb
+
+PREFIX = 3
+"""Characters that a prefix must have."""
+
+
+class Look(NamedTuple):
+    """One way to look: SQL for ``flow`` and ``what``, and whether a prefix will do."""
+
+    sql: str
+    prefix: bool = False
+
+
+def find(connection: duckdb.DuckDBPyConnection, text: str, scope: str | None, limit: int) -> list[Match]:
+    """Flows that an ID leads to, by scope and flow ID; a prefix only where nothing has the whole.
+
+    The ways are tried one after the other, the cheapest first, until one finds something:
+    most IDs asked for are a flow's own, and the others need a scan.
+    """
+    wanted = dict(
+        connection.execute(
+            "SELECT scope_no, scope FROM store.scopes WHERE $scope IS NULL OR scope = $scope",
+            {"scope": scope},
+        ).fetchall()
+    )
+    if not wanted:
+        return []
+    listed = ", ".join(str(number) for number in wanted)
+    for look in _looks(list(wanted.values())):
+        if look.prefix and len(text) < PREFIX:
+            break
+        rows = connection.execute(
+            f"""
+            SELECT f.flow_id, f.scope_no, min(hit.what)
+            FROM ({look.sql}) AS hit(flow, what) JOIN store.flows AS f USING (flow)
+            WHERE f.scope_no IN ({listed})
+            GROUP BY f.flow_id, f.scope_no
+            """,
+            {"text": text},
+        ).fetchall()
+        if rows:
+            matches = [Match(flow_id, wanted[number], what) for flow_id, number, what in rows]
+            return sorted(matches, key=lambda match: (match.scope, match.flow_id))[:limit]
+    return []
+
+
+def _looks(scopes: list[str]) -> Iterator[Look]:
+    def hashed(kind: str, value: str = "$text") -> str:
+        return ", ".join(f"xor(hash({value}), {salt(kind, scope)}::UBIGINT)" for scope in scopes)
+
+    flows = hashed("flow")
+    yield Look(f"""
+        SELECT flow, 'flow' FROM store.flows WHERE flow IN ({flows})
+        UNION SELECT flow, 'flow' FROM store.instances WHERE base IN ({flows})
+    """)
+    yield Look("SELECT flow, 'flow' FROM store.flows WHERE flow_id = $text")
+    yield Look(f"""
+        WITH seen AS (
+            SELECT record, flow,
+                CASE WHEN event_h IN ({hashed("event")}) THEN 'event' ELSE 'trace' END AS what
+            FROM store.records
+            WHERE event_h IN ({hashed("event")})
+               OR trace_h IN ({hashed("trace")}, {hashed("trace", "lower($text)")})
+        )
+        SELECT flow, what FROM seen WHERE flow IS NOT NULL
+        UNION SELECT s.flow, what FROM store.shared AS s JOIN seen USING (record)
+    """)
+    yield Look("SELECT flow, name FROM store.flow_keys WHERE value_h = hash($text) AND value = $text")
+    yield Look("""
+        WITH seen AS (SELECT record, flow FROM store.records WHERE span_id IN ($text, lower($text)))
+        SELECT flow, 'span' FROM seen WHERE flow IS NOT NULL
+        UNION SELECT s.flow, 'span' FROM store.shared AS s JOIN seen USING (record)
+    """)
+    yield Look("SELECT flow, 'prefix' FROM store.flows WHERE starts_with(flow_id, $text)", prefix=True)
+    yield Look(
+        """
+        WITH seen AS (
+            SELECT record, flow FROM store.records
+            WHERE starts_with(event_id, $text)
+               OR starts_with(trace_id, $text)
+               OR starts_with(span_id, $text)
+        )
+        SELECT flow, 'prefix' FROM seen WHERE flow IS NOT NULL
+        UNION SELECT s.flow, 'prefix' FROM store.shared AS s JOIN seen USING (record)
+        UNION SELECT flow, 'prefix' FROM store.flow_keys WHERE starts_with(value, $text)
+        """,
+        prefix=True,
+    )
