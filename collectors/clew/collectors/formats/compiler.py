@@ -109,7 +109,9 @@ def _rows(format: Format, source: str) -> tuple[str, list[str]]:
     bases = ["line"]
     for row in format.rows:
         if row.sql is not None:
-            relation = f"WITH units AS NOT MATERIALIZED (SELECT {unit} AS line, * EXCLUDE {unit} FROM ({relation})) SELECT * FROM ({expand(row.sql)})"
+            # A materialised CTE would copy the input and give it all to one thread.
+            units = f"SELECT {unit} AS line, * EXCLUDE {unit} FROM ({relation})"
+            relation = f"WITH units AS NOT MATERIALIZED ({units}) SELECT * FROM ({expand(row.sql)})"
             named = [f"{name} AS {column_name(name)}" for name in ("line", *row.names)]
             relation = f"SELECT position, {', '.join(named)} FROM ({relation})"
             bases = ["line", *row.names]
