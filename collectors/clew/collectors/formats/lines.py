@@ -73,7 +73,9 @@ class _Short:
             f"WHEN {number} THEN {less(shape, self.text_at, taken)}"
             for number, shape in enumerate(self.shapes.shapes, 1)
         ]
-        return final(layer, self.columns.keys, f"CASE shape {' '.join(cases)} END", source)
+        layer = with_items(layer, [f"{self.columns.keys} AS all_keys"])
+        layer = with_items(layer, [f"{_WITHOUT_BLANKS} AS full_keys"])
+        return final(layer, "full_keys", f"CASE shape {' '.join(cases)} END", source)
 
 
 def taken_by(columns: Columns) -> Callable[[Steps], str | None]:

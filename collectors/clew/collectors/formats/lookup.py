@@ -211,4 +211,8 @@ class First:
 
     def _test(self, one: Found) -> str:
         there = f"{one.sql} IS NOT NULL" if self.blank else f"{one.sql} <> ''"
-        return f"""{there} AND NOT starts_with({one.sql}, '{{"')""" if one.scalar else there
+        return (
+            f"""{there} AND NOT starts_with({one.sql}, '{{"') AND {one.sql} <> '{{}}'"""
+            if one.scalar
+            else there
+        )

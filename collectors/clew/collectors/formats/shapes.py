@@ -34,8 +34,9 @@ class Member:
     """A string in which some line needed escapes."""
     null: bool = False
     """Written as null where it has no value, instead of being left out."""
-    nested: bool = False
-    """An object or array as one value."""
+    object: bool = False
+    """An object as one value."""
+    array: bool = False
     members: list[Member] | None = None
     """For an object that is looked into."""
     seen: int = 0
@@ -57,12 +58,20 @@ class Shapes:
 
     shapes: tuple[Shape, ...]
     leaves: frozenset[Steps]
-    whole: frozenset[Steps]
-    """Leaves that hold objects or arrays, into which a path may lead."""
+    objects: frozenset[Steps]
+    """Leaves that hold objects as one value, into which a path may lead."""
+    arrays: frozenset[Steps]
+    """Leaves that hold arrays, likewise."""
 
     def known(self, steps: Steps) -> bool:
         """Whether anything can be at ``steps`` in a line that fits a shape."""
-        return steps in self.leaves or any(steps[:end] in self.whole for end in range(1, len(steps)))
+        if steps in self.leaves:
+            return True
+        # A name leads into an object, an index into an array.
+        return any(
+            (steps[:end] in self.arrays) if isinstance(steps[end], int) else (steps[:end] in self.objects)
+            for end in range(1, len(steps))
+        )
 
     def plain(self, steps: Steps) -> bool:
         """Whether the text at ``steps`` needs no escaping in JSON."""
@@ -113,8 +122,12 @@ def learn(lines: Sequence[str], asked: Iterable[Steps]) -> Shapes | None:
     if not kept or any(sum(1 for _ in _leaves(shape.members)) > _MOST_MEMBERS for shape in kept):
         return None
     leaves = [member for shape in kept for member in _leaves(shape.members)]
-    whole = frozenset(member.steps for member in leaves if member.nested)
-    return Shapes(kept, frozenset(member.steps for member in leaves), whole)
+    return Shapes(
+        kept,
+        leaves=frozenset(member.steps for member in leaves),
+        objects=frozenset(member.steps for member in leaves if member.object),
+        arrays=frozenset(member.steps for member in leaves if member.array),
+    )
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -156,7 +169,8 @@ def _members(pairs: _Pairs, above: Steps, opened: set[Steps]) -> list[Member] | 
             member.null = True
         else:
             member.quotes = isinstance(value, str)
-            member.nested = isinstance(value, list)
+            member.object = isinstance(value, _Pairs)
+            member.array = isinstance(value, list) and not member.object
             # Where words are written, some later line will have a quote or a line end among them.
             member.escapes = isinstance(value, str) and (
                 " " in value or json.dumps(value, ensure_ascii=False) != f'"{value}"'
@@ -199,7 +213,8 @@ def _joined(old: Member, new: Member, lines: int) -> Member | None:
         old.steps,
         quotes=new.quotes if old.quotes is None else old.quotes,
         escapes=old.escapes or new.escapes,
-        nested=old.nested or new.nested,
+        object=old.object or new.object,
+        array=old.array or new.array,
         null=old.null or new.null,
         members=members,
         seen=old.seen + 1,

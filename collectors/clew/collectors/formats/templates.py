@@ -21,7 +21,7 @@ def _object(members: Sequence[Member], lines: int, shape: Shape, text_at: TextAt
     if members[0].seen < lines:
         pieces = [_concat(_member(one, "", lines, shape, text_at)) for one in members]
         pieces = [
-            piece if one.seen == lines else _present(one, piece, text_at)
+            piece if one.seen == lines or one.null else _present(one, piece, text_at)
             for one, piece in zip(members, pieces, strict=True)
         ]
         return ["'{'", f"concat_ws({quoted(shape.comma)}, {', '.join(pieces)})", "'}'"]
