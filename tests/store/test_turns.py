@@ -198,16 +198,21 @@ def test_a_writer_learns_that_somebody_waits(store: Path, process: Callable[...,
     reader.expect("in")
 
 
-def test_who_waits_gets_in_between_the_batches_of_busy_writers(store: Path) -> None:
-    """Two writers that never pause, and a reader that must get its ten turns."""
+def test_who_waits_is_not_overtaken_time_and_again_by_busy_writers(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writers that never pause: a reader waits for one or two turns, not for ten."""
+    monkeypatch.setattr("clew.reconstruct.duckdb.turns.SLICE_SECONDS", 0.01)
     done = threading.Event()
+    turns_taken = []
 
     def write() -> None:
         turns = Turns(store, timeout=30)
         while not done.is_set():
             if not turns.held:
                 turns.begin(alone=True)
-            time.sleep(0.01)
+                turns_taken.append(1)
+            time.sleep(0.02)
             if turns.wanted():
                 turns.end()
         turns.end()
@@ -215,15 +220,20 @@ def test_who_waits_gets_in_between_the_batches_of_busy_writers(store: Path) -> N
     writers = [threading.Thread(target=write) for _ in range(2)]
     for writer in writers:
         writer.start()
+    waited_for = 0
     try:
         reader = Turns(store, timeout=30)
-        for _ in range(10):
+        for _ in range(20):
+            before = len(turns_taken)
             assert reader.begin(alone=False)
+            waited_for += len(turns_taken) - before
             reader.end()
+            time.sleep(0.03)
     finally:
         done.set()
         for writer in writers:
             writer.join()
+    assert waited_for <= 20 * 1.5
 
 
 def test_removed_lock_files_let_nobody_in_twice(store: Path) -> None:

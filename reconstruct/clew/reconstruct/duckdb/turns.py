@@ -27,6 +27,9 @@ SLICE_SECONDS = 0.25
 closing for every one of them would cost more than the waiting."""
 
 _LONGEST_PAUSE = 0.005
+_COURTESY = 6 * _LONGEST_PAUSE
+"""Whoever gave way queues again only after so long: those who waited before look often
+enough to be ahead of it by then, and nobody is overtaken time and again."""
 _NOTE_BYTES = 512
 _live: WeakSet[Turns] = WeakSet()
 
@@ -46,6 +49,8 @@ class Turns:
         self._queue_fd: int | None = None
         self._since = 0.0
         self._alone = False
+        self._gives_way = False
+        self._courteous_until = 0.0
         _live.add(self)
 
     @property
@@ -73,6 +78,7 @@ class Turns:
             raise RuntimeError("a turn within a turn")
         if deadline is None:
             deadline = time.monotonic() + self.timeout
+        time.sleep(max(0.0, min(self._courteous_until, deadline) - time.monotonic()))
         while True:
             try:
                 queue, lock = self._open(alone=alone)
@@ -104,6 +110,7 @@ class Turns:
         if not self.held or self._queue_fd is None or time.monotonic() - self._since < SLICE_SECONDS:
             return False
         if not _try(self._queue_fd, fcntl.LOCK_EX):
+            self._gives_way = True
             return True
         fcntl.flock(self._queue_fd, fcntl.LOCK_UN)
         return False
@@ -119,6 +126,9 @@ class Turns:
             _let_go(lock)
         if queue is not None:
             _let_go(queue)
+        if self._gives_way:
+            self._gives_way = False
+            self._courteous_until = time.monotonic() + _COURTESY
 
     def forget(self) -> None:
         """In a forked child: drop what belongs to the parent without unlocking it."""
