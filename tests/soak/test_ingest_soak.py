@@ -18,7 +18,7 @@ from clew.reconstruct.model import FlowFilter
 
 pytestmark = pytest.mark.soak
 
-LINES = 800_000
+LINES = 600_000
 KILLS = 20
 
 
