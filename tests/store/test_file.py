@@ -1,94 +1,22 @@
-"""The store's file: made whole, opened for a turn, and every failure told in words."""
+"""The store's file: made whole, opened for a turn, and the owner's alone."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
-import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
+from tests.store.files import KILLED, add, counts, elsewhere
 
 from clew.reconstruct.duckdb.file import DuckFile
-from clew.reconstruct.duckdb.versions import Layout
-from clew.reconstruct.errors import StoreBusy, StoreError, StoreMissing, StoreUnusable
-
-PRELUDE = """
-import duckdb, os, resource, signal, sys, time
-from pathlib import Path
-from clew.reconstruct.duckdb.file import DuckFile
-from clew.reconstruct.duckdb.versions import Layout
-from clew.reconstruct.errors import *
-
-def make(connection):
-    connection.execute("CREATE TABLE store.records (n BIGINT, text VARCHAR USING COMPRESSION zstd)")
-
-LAYOUT = Layout(1, make)
-
-def add(file, n, rows=1):
-    with file.writing() as connection:
-        connection.execute("INSERT INTO store.records SELECT ?, uuid() FROM range(?)", [n, rows])
-
-def counts(file):
-    with file.reading() as connection:
-        return dict(connection.execute("SELECT n, count(*) FROM store.records GROUP BY n").fetchall())
-"""
-
-
-def make(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("CREATE TABLE store.records (n BIGINT, text VARCHAR USING COMPRESSION zstd)")
-
-
-LAYOUT = Layout(1, make)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "it's a store.duckdb"
-
-
-@pytest.fixture
-def opened(path: Path) -> Iterator[Callable[..., DuckFile]]:
-    files: list[DuckFile] = []
-
-    def open_one(
-        where: Path = path, *, layout: Layout = LAYOUT, create: bool = True, timeout: float = 10.0
-    ) -> DuckFile:
-        files.append(DuckFile(where, layout=layout, create=create, timeout=timeout))
-        return files[-1]
-
-    yield open_one
-    for file in files:
-        file.close()
-
-
-def add(file: DuckFile, n: int, rows: int = 1) -> None:
-    with file.writing() as connection:
-        connection.execute("INSERT INTO store.records SELECT ?, uuid() FROM range(?)", [n, rows])
-
-
-def counts(file: DuckFile) -> dict[int, int]:
-    with file.reading() as connection:
-        return dict(connection.execute("SELECT n, count(*) FROM store.records GROUP BY n").fetchall())
-
-
-def elsewhere(code: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``code`` in another process."""
-    return subprocess.run(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=os.environ | environment,
-    )
+from clew.reconstruct.errors import StoreBusy, StoreError, StoreMissing
 
 
 def test_an_absent_store_is_made_and_empty(path: Path, opened: Callable[..., DuckFile]) -> None:
@@ -223,94 +151,6 @@ def test_a_store_removed_while_written_to_ends_the_writing(
     assert counts(file) == {3: 1}
 
 
-def _text(path: Path) -> None:
-    path.write_text("a log line\n" * 5000)
-
-
-def _empty(path: Path) -> None:
-    path.touch()
-
-
-def _folder(path: Path) -> None:
-    path.mkdir()
-
-
-def _sqlite(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE a (b)")
-    connection.close()
-
-
-def _other_duckdb(path: Path) -> None:
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("CREATE TABLE precious AS SELECT 1 AS n")
-
-
-def _truncated(path: Path) -> None:
-    file = DuckFile(path, layout=LAYOUT)
-    add(file, 1, rows=100_000)
-    file.close()
-    os.truncate(path, 3 * 4096 + 100)
-
-
-def _damaged(path: Path) -> None:
-    file = DuckFile(path, layout=LAYOUT)
-    add(file, 1)
-    file.close()
-    raw = bytearray(path.read_bytes())
-    raw[4096 + 20] ^= 0xFF
-    raw[8192 + 20] ^= 0xFF
-    path.write_bytes(raw)
-
-
-def _log_of_another(path: Path) -> None:
-    other = path.with_name("other")
-    for each in (path, other):
-        assert elsewhere(KILLED, each).returncode == -signal.SIGKILL
-    other.with_name("other.wal").replace(path.with_name(path.name + ".wal"))
-
-
-KILLED = """
-file = DuckFile(Path(sys.argv[1]), layout=LAYOUT)
-for n in range(3):
-    add(file, n, 1000)
-with file.writing() as connection:
-    connection.execute("INSERT INTO store.records SELECT 9, uuid() FROM range(1000)")
-    connection.execute("CREATE TEMP TABLE big AS SELECT uuid() AS u FROM range(100)")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message", "help"),
-    [
-        (_text, "is not a clew store", "Nothing in it was changed"),
-        (_empty, "is not a clew store", "Nothing in it was changed"),
-        (_folder, "it is a folder", "Name another file"),
-        (_sqlite, "is not a clew store", "Nothing in it was changed"),
-        (_other_duckdb, "a DuckDB database of something else", "Nothing in it was changed"),
-        (_truncated, "is damaged", "ingest the same input again"),
-        (_damaged, "is damaged", "ingest the same input again"),
-        (_log_of_another, "its log .* does not fit", "moved away"),
-    ],
-)
-@pytest.mark.parametrize("use", [counts, lambda file: add(file, 1)], ids=["read", "write"])
-def test_what_is_no_store_is_refused_in_words_and_left_as_it_was(
-    path: Path,
-    opened: Callable[..., DuckFile],
-    spoil: Callable[[Path], None],
-    message: str,
-    help: str,
-    use: Callable[[DuckFile], object],
-) -> None:
-    spoil(path)
-    before = path.read_bytes() if path.is_file() else b""
-    with pytest.raises(StoreUnusable, match=message) as unusable:
-        use(opened(create=spoil is not _empty))
-    assert help in unusable.value.help
-    assert (path.read_bytes() if path.is_file() else b"") == before
-
-
 def test_a_killed_writers_commits_are_there_and_its_last_batch_is_not(
     path: Path, opened: Callable[..., DuckFile]
 ) -> None:
@@ -374,54 +214,6 @@ def test_a_full_disk_is_told_and_costs_nothing_that_was_committed(
     assert "goes on where this one stopped" in told
     assert counts(opened()) == dict.fromkeys(range(int(committed)), rows)
     add(opened(), 1000)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without permission")
-def test_without_permission_a_reader_reads_and_a_writer_is_told(
-    path: Path, opened: Callable[..., DuckFile]
-) -> None:
-    """In a folder that admits no file, over the log of a killed writer."""
-    elsewhere(KILLED, path)
-    for each in path.parent.iterdir():
-        if each.name.endswith((".lock", ".queue")):
-            each.unlink()
-        else:
-            each.chmod(0o644 if each.is_file() else 0o755)
-    readers = """
-        os.chdir("/")
-        os.setuid(65534)
-        file = DuckFile(Path(sys.argv[1]), layout=LAYOUT)
-        print(counts(file))
-        try:
-            add(file, 5)
-        except StoreUnusable as error:
-            print(error, "|", error.help)
-        print(sorted(each.name for each in Path(sys.argv[1]).parent.iterdir()))
-        """
-    for parent in list(path.parents)[:4]:
-        if parent.stat().st_uid == 0 and parent.name.startswith(("pytest", "test")):
-            parent.chmod(0o755)
-    before = sorted(each.name for each in path.parent.iterdir())
-    done = elsewhere(readers, path)
-    assert done.stderr == ""
-    read, refused, names = done.stdout.splitlines()
-    assert read == "{0: 1000, 1: 1000, 2: 1000}"
-    assert "cannot be written: Permission denied" in refused
-    assert "Get permission" in refused
-    assert names == str(before)
-    path.chmod(0o000)
-    done = elsewhere(readers, path)
-    assert "StoreUnusable" in done.stderr
-    assert "Permission denied" in done.stderr
-    path.chmod(0o600)
-    assert counts(opened()) == {0: 1000, 1: 1000, 2: 1000}
-
-
-def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path, opened: Callable[..., DuckFile]) -> None:
-    with pytest.raises(StoreUnusable, match="there is no folder"):
-        add(opened(tmp_path / "none" / "store"), 1)
-    with pytest.raises(StoreMissing):
-        counts(opened(tmp_path / "none" / "store", create=False))
 
 
 def test_a_program_that_takes_no_turns_is_waited_for_and_named(
@@ -549,77 +341,6 @@ def test_temporary_tables_outlast_a_turn(opened: Callable[..., DuckFile]) -> Non
         connection.execute("INSERT INTO store.records SELECT n, '' FROM found")
     file.release()
     assert counts(file) == {7: 1}
-
-
-def _set_version(path: Path, assignment: str) -> None:
-    with duckdb.connect(str(path)) as connection:
-        connection.execute(f"UPDATE clew SET {assignment}")
-
-
-def test_a_store_of_a_newer_clew_names_it(path: Path, opened: Callable[..., DuckFile]) -> None:
-    counts(opened())
-    _set_version(path, "version = 7, made_by = '9.1'")
-    for use in (counts, lambda file: add(file, 1)):
-        with pytest.raises(StoreUnusable, match=r"written by clew 9\.1 \(store version 7") as unusable:
-            use(opened())
-        assert "pip install --upgrade clew" in unusable.value.help
-
-
-@pytest.mark.parametrize("use", [counts, lambda file: add(file, 1)], ids=["read", "write"])
-def test_an_older_store_is_brought_up_to_date_by_whoever_opens_it(
-    opened: Callable[..., DuckFile], use: Callable[[DuckFile], object]
-) -> None:
-    add(opened(), 1)
-
-    def second(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute("ALTER TABLE store.records ADD COLUMN more BIGINT DEFAULT 5")
-        connection.execute("ALTER TABLE store.records DROP COLUMN more")
-
-    def third(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute("UPDATE store.records SET n = n + 10")
-
-    newer = Layout(3, make, migrate={1: second, 2: third})
-    use(opened(layout=newer))
-    assert set(counts(opened(layout=newer))) <= {11, 1}
-    assert 11 in counts(opened(layout=newer)), "and not twice"
-
-
-def test_a_migration_that_fails_leaves_the_store_as_it_was(opened: Callable[..., DuckFile]) -> None:
-    add(opened(), 1)
-
-    def broken(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute("UPDATE store.records SET n = 99")
-        connection.execute("SELECT no_such_column")
-
-    with pytest.raises(StoreError):
-        counts(opened(layout=Layout(2, make, migrate={1: broken})))
-    assert counts(opened()) == {1: 1}
-
-
-def test_an_older_store_without_a_way_forward_says_which_clew_opens_it(
-    opened: Callable[..., DuckFile],
-) -> None:
-    add(opened(), 1)
-    with pytest.raises(StoreUnusable, match="store version 1, which this clew") as unusable:
-        counts(opened(layout=Layout(2, make)))
-    assert "Open it with clew" in unusable.value.help
-
-
-def test_identities_of_another_hash_are_made_anew_or_the_way_is_told(
-    path: Path, opened: Callable[..., DuckFile]
-) -> None:
-    add(opened(), 1)
-    counts(opened())
-    _set_version(path, "fingerprint = 1, duckdb = 'v1.0.0'")
-    with pytest.raises(StoreUnusable, match="hash\\(\\) gave other identities") as unusable:
-        counts(opened())
-    assert "pip install duckdb==1.0.0" in unusable.value.help
-
-    def rehash(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute("UPDATE store.records SET n = n + 1")
-
-    assert counts(opened(layout=Layout(1, make, rehash=rehash))) == {2: 1}
-    assert counts(opened()) == {2: 1}
 
 
 def test_closing_twice_is_fine_and_the_file_may_be_used_again(opened: Callable[..., DuckFile]) -> None:
