@@ -230,6 +230,8 @@ class Batch:
         import duckdb
 
         with duckdb.connect() as connection:
+            # A cast from a zoned time gives local time otherwise.
+            connection.execute("SET TimeZone = 'UTC'")
             if self.raw is None:
                 select = f"SELECT * FROM ({empty_select()})"
             else:

@@ -122,7 +122,7 @@ def _plain_loader() -> Any:
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
-                event = self.peek_event()
+                event = self.peek_event()  # type: ignore[no-untyped-call]
                 raise yaml.MarkedYAMLError(
                     problem="aliases are not allowed here", problem_mark=event.start_mark
                 )
@@ -203,7 +203,7 @@ class _Reader:
             pairs.extend((event, str(outcome)) for event in self.events(events, name))
         repeated = {event for event, _ in pairs if sum(event == other for other, _ in pairs) > 1}
         if repeated:
-            event = sorted(repeated)[0]
+            event = min(repeated)
             raise self.fail(f"{name}: {event} ends it in two ways", event, "an end event has one meaning")
         return Definition(
             name=name,

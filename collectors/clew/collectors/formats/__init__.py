@@ -74,10 +74,11 @@ def load(path: Path) -> Format:
     Raises:
         FormatError: it cannot be read, or anything is wrong with it.
     """
-    from clew.collectors.formats.checking import check_samples
+    from clew.collectors.formats.checking import check_language, check_samples
     from clew.collectors.formats.loader import load_file
 
     format = load_file(path)
+    check_language(format)
     check_samples(format)
     return format
 

@@ -37,7 +37,7 @@ def assembled(format: Format, sample: Sequence[str], settings: Settings) -> Plan
         source = opened(format, format.inside, settings, source)
         partial = format.inside.partial is not None
         parts = joined_parts(source) if partial else source
-        inner = _texts(parts, inner)
+        inner = _texts(parts, sample)
         format = _named(format.inside.format) if format.inside.format else _inner(inner)
         names.append(format.name)
         unjoined = source

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clew.collectors.errors import FormatError
-from clew.collectors.formats.language import Format, Sample, Shape
+from clew.collectors.formats.columns import PLACEHOLDER
+from clew.collectors.formats.language import Field, Format, Place, Sample, Shape
+from clew.collectors.formats.paths import quoted
 
 if TYPE_CHECKING:
     from clew.collectors.formats.plans import Plan
@@ -52,6 +54,78 @@ def explained(plan: Plan, lines: Sequence[str]) -> list[Explained]:
         }
         entries.append(Explained(position, record, None, None))
     return entries
+
+
+def check_language(format: Format) -> None:
+    """Hold a format's expressions to what DuckDB understands: SQL, RE2, strptime.
+
+    Raises:
+        FormatError: one is not, with the place of its field.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+
+        def understood(sql: str, place: Place, what: str, text: str, help: str) -> None:
+            try:
+                connection.execute(sql).fetchall()
+            except duckdb.Error as error:
+                reason = str(error).split("\n", 1)[0].partition(": ")[2] or str(error)
+                raise FormatError(
+                    f"{what}: {reason}",
+                    file=format.file,
+                    line=place.line,
+                    column=place.column,
+                    text=text,
+                    help=help,
+                ) from None
+
+        for pattern, place in [*_patterns(format)]:
+            help = "DuckDB reads RE2 expressions: no look-around, no back-references"
+            understood(
+                f"SELECT regexp_matches('', {quoted(pattern)})", place, "not an RE2 expression", pattern, help
+            )
+        for column, field in _fields(format.record):
+            for one in field.time_formats:
+                understood(
+                    f"SELECT TRY_STRPTIME('', {quoted(one)})",
+                    field.place,
+                    "not a time format",
+                    one,
+                    "as strptime",
+                )
+            if field.sql is not None:
+                bare = PLACEHOLDER.sub(lambda match: "NULL::JSON" if match[2] else "NULL::VARCHAR", field.sql)
+                # Only the syntax: names of columns are the rows' own.
+                wrong = connection.execute(
+                    f"SELECT json_serialize_sql({quoted(f'SELECT {bare}')})->>'error_message'"
+                ).fetchall()[0][0]
+                if wrong:
+                    raise FormatError(
+                        f"the SQL of {column} cannot be read: {wrong}",
+                        file=format.file,
+                        line=field.place.line,
+                        column=field.place.column,
+                        text=field.sql,
+                        help="any DuckDB expression; {path} stands for a text",
+                    )
+
+
+def _patterns(format: Format) -> Iterator[tuple[str, Place]]:
+    for pattern in format.patterns:
+        yield pattern, Place()
+    if format.multiline:
+        yield format.multiline.starts or format.multiline.continues or "", Place()
+    for _, field in _fields(format.record):
+        if field.match:
+            yield field.match, field.place
+
+
+def _fields(record: Mapping[str, Field]) -> Iterator[tuple[str, Field]]:
+    for column, field in record.items():
+        yield column, field
+        for inner in field.first:
+            yield from _fields({column: inner})
 
 
 def check_samples(format: Format) -> None:

@@ -273,7 +273,7 @@ class ColumnCompiler:
             flags.append(f"{text} <> {quoted(unless)}" if unless else f"{text} IS NOT NULL")
             of = dict(marks)
             named = [self._bare(one.name) for one in found]
-            listed = ", ".join(quoted(of[name]) if of[name] else "NULL" for name in named)
+            listed = ", ".join(quoted(told) if (told := of[name]) else "NULL" for name in named)
             systems.append(f"[{listed}][{index}]" if index else f"CASE WHEN {flags[-1]} THEN {listed} END")
         if not flags:
             return

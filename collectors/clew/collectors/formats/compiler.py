@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from clew.collectors.formats.columns import COMPUTED, PLACEHOLDER, ColumnCompiler, Columns
 from clew.collectors.formats.functions import expand
-from clew.collectors.formats.language import Format, Row, Shape
+from clew.collectors.formats.language import Format, Row
 from clew.collectors.formats.leftovers import patches, rest_of
 from clew.collectors.formats.lookup import JsonLists, column_name
 from clew.collectors.formats.paths import Steps, alternatives, json_path, quoted

@@ -45,9 +45,9 @@ _SEVERITIES: dict[str, str] = {
     "I": "INFO",
     "D": "DEBUG",
     # pino, bunyan and python-json-logger's levelno agree from 10 to 60 but for what 10 means.
-    **{"30": "INFO", "20": "DEBUG", "40": "WARN", "50": "ERROR", "60": "FATAL", "10": "TRACE"},
+    "30": "INFO", "20": "DEBUG", "40": "WARN", "50": "ERROR", "60": "FATAL", "10": "TRACE",
     # syslog severities, as journald's PRIORITY writes them (RFC 5424, 6.2.1).
-    **{"0": "FATAL", "1": "FATAL", "2": "FATAL", "3": "ERROR", "4": "WARN", "5": "INFO", "6": "INFO", "7": "DEBUG"},
+    "0": "FATAL", "1": "FATAL", "2": "FATAL", "3": "ERROR", "4": "WARN", "5": "INFO", "6": "INFO", "7": "DEBUG",
 }  # fmt: skip
 
 _OPERATIONS = {
@@ -73,7 +73,7 @@ _NAIVE_FORMATS = (
 _ZONED_FORMATS = ("%d/%b/%Y:%H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %z")
 
 
-def converted(
+def converted(  # noqa: PLR0911  one way out for each sort of value
     column: str,
     text: str,
     convert: Convert | None,

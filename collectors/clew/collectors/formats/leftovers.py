@@ -17,9 +17,8 @@ def patches(base: str, columns: Columns, name: str, keys: str) -> dict[str, str]
     name a member twice. ``keys`` is the column with the keys object: what is in it was
     taken, and its text makes the patch.
     """
-    flat = [_taken(claim, base, nested=False) for claim in columns.claims]
     deep = [one for claim in columns.claims if (one := _taken(claim, base, nested=True))]
-    flat = [one for one in flat if one]
+    flat = [one for claim in columns.claims if (one := _taken(claim, base, nested=False))]
     if any(one.base == base and _movable(one) for one in columns.key_claims):
         deep.append(f"""regexp_replace({keys}, ':"(?:[^"\\\\]|\\\\.)*"', ':null', 'g')""")
     items = {f"{name}_0": f"'{{' || concat_ws(',', {', '.join(flat)}) || '}}'" if flat else "'{}'"}

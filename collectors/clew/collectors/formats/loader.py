@@ -17,7 +17,6 @@ from clew.collectors.formats.language import (
     Format,
     Inside,
     Multiline,
-    Place,
     Recognise,
     Row,
     Sample,
@@ -65,9 +64,26 @@ def read_format(text: str, file: str) -> Format:
         inside=_inside(top["inside"]) if "inside" in top else None,
         samples=tuple(_sample(item) for item in top["samples"].items()) if "samples" in top else (),
     )
-    if shape is Shape.TEXT and not result.patterns:
-        root.fail("a text format needs 'patterns'", "give regular expressions with (?P<name>…) groups")
+    if shape is Shape.TEXT:
+        if not result.patterns:
+            root.fail("a text format needs 'patterns'", "give regular expressions with (?P<name>…) groups")
+        _check_groups(result, top)
     return result
+
+
+def _check_groups(format: Format, top: dict[str, Value]) -> None:
+    """A text format's paths are the groups of its patterns."""
+    groups = {name for pattern in format.patterns for name in re.compile(pattern).groupindex}
+    if format.inside and format.inside.path not in groups:
+        top["inside"].fail(
+            f"no pattern has a group {format.inside.path!r}", f"groups: {', '.join(sorted(groups))}"
+        )
+    for column, field in format.record.items():
+        for path in field.paths:
+            if path.partition("/")[0] not in groups:
+                near = difflib.get_close_matches(path, groups, n=1)
+                help = f"did you mean {near[0]}?" if near else f"groups: {', '.join(sorted(groups))}"
+                top["record"].source.fail(f"no pattern has a group {path!r} for {column}", field.place, help)
 
 
 _E = TypeVar("_E", bound=StrEnum)
@@ -81,7 +97,7 @@ def _choice(value: Value, of: type[_E]) -> _E:
         names = [str(member) for member in of]
         near = difflib.get_close_matches(text, names, n=1)
         value.fail(
-            f"{text!r} is no {of.__name__.lower()}",
+            f"{text!r} is no {'conversion' if issubclass(of, Convert) else of.__name__.lower()}",
             f"did you mean {near[0]}?" if near else f"one of: {', '.join(names)}",
         )
 

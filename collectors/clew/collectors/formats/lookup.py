@@ -33,8 +33,9 @@ class Found:
 
 @dataclass(slots=True)
 class JsonLists:
-    """Looks into JSON columns. All members of one column are extracted by one call,
-    so that the column is parsed once.
+    """Looks into JSON columns.
+
+    All members of one column are extracted by one call, so that the column is parsed once.
     """
 
     columns: dict[str, str]

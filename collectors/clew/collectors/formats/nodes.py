@@ -52,7 +52,7 @@ class Value:
             return "true" if self.content else "false"
         if isinstance(self.content, (str, int, float)):
             return str(self.content)
-        self.fail("expected text here")
+        return self.fail("expected text here")
 
     def texts(self) -> tuple[str, ...]:
         """This as one or more texts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Lines belong together. ``count`` is SQL over ``raw(line, position)``, positions from 0:
-    how many lines form records that no later line can continue.
+    """Lines belong together.
+
+    ``count`` is SQL over ``raw(line, position)``, positions from 0: how many lines form
+    records that no later line can continue.
     """
 
     count: str
@@ -28,7 +30,7 @@ class Plan:
     multiline: Grouping | None = None
     """None where every unit is a record of its own."""
 
-    def complete(self, lines: pa.StringArray | pa.LargeStringArray | pa.ChunkedArray) -> int:
+    def complete(self, lines: pa.StringArray | pa.LargeStringArray | pa.ChunkedArray[Any]) -> int:
         """How many of ``lines`` form records that no later line can continue.
 
         The rest must be given again, in front of the lines that follow; at the end of the
@@ -37,9 +39,9 @@ class Plan:
         if self.multiline is None:
             return len(lines)
         import duckdb
-        import pyarrow
+        import pyarrow as pa
 
-        table = pyarrow.table({"line": lines, "position": pyarrow.array(range(len(lines)), pyarrow.int64())})
+        table = pa.table({"line": lines, "position": pa.array(range(len(lines)), pa.int64())})
         with duckdb.connect() as connection:
             connection.register("raw", table)
             found = connection.execute(self.multiline.count).fetchall()

@@ -31,8 +31,8 @@ def best(formats: Sequence[Format], sample: Sequence[str]) -> Format:
     objects = objects_in(units)
     scored: list[tuple[bool, int, float, Format]] = []
     for one in formats:
-        share, enough = _share(one, units, objects)
-        if share > 0:
+        share, enough, least = _share(one, units, objects) if units else (0.0, 1.0, 1.0)
+        if share > least:
             scored.append((share >= enough, one.recognise.rank, share, one))
     if not scored:
         raise UnknownFormat(
@@ -42,26 +42,33 @@ def best(formats: Sequence[Format], sample: Sequence[str]) -> Format:
     return max(scored, key=lambda entry: entry[:3])[3]
 
 
-def _share(one: Format, units: Sequence[str], objects: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """(the part of the sample that a format fits, the part that is enough)."""
+def _share(
+    one: Format, units: Sequence[str], objects: Sequence[dict[str, Any]]
+) -> tuple[float, float, float]:
+    """(the part of the sample that a format fits, what is enough, what is too little in any case)."""
     match one.shape:
         case Shape.JSON:
             # Broken lines count for no format, and text between the objects for none of JSON.
             known = sum(fits(one.recognise, unit) for unit in objects)
-            return (known / len(objects) if len(objects) * 2 >= len(units) else known / len(units) / 2), _MOST
+            mostly = len(objects) * 2 >= len(units)
+            return known / (max(len(objects), 1) if mostly else 2 * len(units)), _MOST, 0.0
         case Shape.TEXT:
             patterns = [re.compile(f"(?s)(?:{pattern})\\Z") for pattern in one.patterns]
             hits = [any(pattern.match(_plain(unit)) for pattern in patterns) for unit in units]
             # A record's first line may be followed by any number of others.
             begins = one.multiline is not None and any(hits[:1])
-            return sum(hits) / max(len(units), 1), 0 if begins else _SOME if one.multiline else _MOST
+            return (
+                sum(hits) / len(units),
+                0.0 if begins else _SOME if one.multiline else _MOST,
+                0.0 if begins else _SOME,
+            )
         case Shape.LOGFMT:
             count = sum(len(_PAIR.findall(unit)) > 1 and not unit.lstrip().startswith("{") for unit in units)
-            return count / max(len(units), 1), _MOST
+            return count / len(units), _MOST, _MOST
         case Shape.CSV:
             names = csv_header(units, one.delimiter)
             needed = {*one.recognise.all}
-            return (1.0 if names and needed <= set(names) else 0.0), _MOST
+            return (1.0 if names and needed <= set(names) else 0.0), _MOST, _MOST
 
 
 def _plain(unit: str) -> str:

@@ -19,7 +19,7 @@ def whole(shape: Shape, text_at: TextAt) -> str:
 
 def _object(members: Sequence[Member], lines: int, shape: Shape, text_at: TextAt) -> list[str]:
     if members[0].seen < lines:
-        pieces = [_concat(_member(one, "", lines, shape, text_at)) for one in members]
+        pieces = [_concat(_member(one, "", shape, text_at)) for one in members]
         pieces = [
             piece if one.seen == lines or one.null else _present(one, piece, text_at)
             for one, piece in zip(members, pieces, strict=True)
@@ -27,12 +27,12 @@ def _object(members: Sequence[Member], lines: int, shape: Shape, text_at: TextAt
         return ["'{'", f"concat_ws({quoted(shape.comma)}, {', '.join(pieces)})", "'}'"]
     args = ["'{'"]
     for place, one in enumerate(members):
-        own = _member(one, shape.comma if place else "", lines, shape, text_at)
+        own = _member(one, shape.comma if place else "", shape, text_at)
         args += own if one.seen == lines or one.null else [_present(one, _concat(own), text_at)]
     return [*args, "'}'"]
 
 
-def _member(one: Member, before: str, lines: int, shape: Shape, text_at: TextAt) -> list[str]:
+def _member(one: Member, before: str, shape: Shape, text_at: TextAt) -> list[str]:
     label = quoted(before + json.dumps(one.name, ensure_ascii=False) + shape.colon)
     if one.members is not None:
         return [label, *_object(one.members, one.seen, shape, text_at)]
@@ -92,7 +92,7 @@ def _left(
             label = quoted(json.dumps(one.name, ensure_ascii=False) + ":{")
             args = [label, f"concat_ws(',', {', '.join(inner)})", "'}'"]
         else:
-            args = _member(one, "", lines, shape, text_at)
+            args = _member(one, "", shape, text_at)
         always = one.seen == lines or (one.null and one.members is None)
         if condition is None and always:
             run += [quoted(","), *args] if run else args

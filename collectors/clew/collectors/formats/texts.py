@@ -20,6 +20,7 @@ from clew.collectors.formats.templates import less
 NO_MATCH = "does not match the format's pattern and continues no record"
 
 _ENDS = "E'\\r\\n'"
+_COLUMN = re.compile(r"[A-Za-z_@#][\w .:/@#\[\]()%*-]{0,79}")
 _PAIR = r'([^\s"=]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)'
 _ANSI = "\x1b\\[[0-9;?]*[A-Za-z]"
 
@@ -62,7 +63,8 @@ def compile_csv(format: Format, settings: Settings, source: Source, header: str)
     width = len(names)
     mark = re.escape(format.delimiter)
     layer = source.start()
-    layer = f"SELECT * FROM ({layer}) WHERE ltrim(rtrim({UNIT}, {_ENDS}), chr(65279)) <> {quoted(header.strip(chr(65279) + chr(13) + chr(10)))}"
+    top = quoted(header.strip("\ufeff\r\n"))
+    layer = f"SELECT * FROM ({layer}) WHERE ltrim(rtrim({UNIT}, {_ENDS}), chr(65279)) <> {top}"
     layer = with_items(layer, [f"rtrim({UNIT}, {_ENDS}) AS plain"])
     # Most rows need no quotes: for them a split is exact. The rest is cut by an expression
     # that must account for the whole row.
@@ -72,17 +74,19 @@ def compile_csv(format: Format, settings: Settings, source: Source, header: str)
     layer = with_items(
         layer,
         [
-            f"""CASE WHEN NOT contains(plain, '"') THEN string_split(plain, {quoted(format.delimiter)})"""
-            f" WHEN regexp_full_match(plain, {quoted(f'(?s){cut}(?:{mark}{cut})*')})"
-            f" THEN list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1),"
-            """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END)"""
-            # A writer that was cut off and written over leaves text behind its last quote:
-            # such a row keeps its fields, and the last one is all that is left of it.
-            f" WHEN regexp_full_match(plain, {quoted(overwritten)})"
-            f" THEN list_append(list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1)"
-            f"[1:{width - 1}],"
-            """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END),"""
-            f" regexp_extract(plain, {quoted(before + '(.*)')}, 1)) END AS f",
+            (
+                f"""CASE WHEN NOT contains(plain, '"') THEN string_split(plain, {quoted(format.delimiter)})"""
+                f" WHEN regexp_full_match(plain, {quoted(f'(?s){cut}(?:{mark}{cut})*')})"
+                f" THEN list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1),"
+                """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END)"""
+                # A writer that was cut off and written over leaves text behind its last quote:
+                # such a row keeps its fields, and the last one is all that is left of it.
+                f" WHEN regexp_full_match(plain, {quoted(overwritten)})"
+                f" THEN list_append(list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1)"
+                f"[1:{width - 1}],"
+                """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END),"""
+                f" regexp_extract(plain, {quoted(before + '(.*)')}, 1)) END AS f"
+            ),
         ],
     )
     named = {name: f"t_{number}" for number, name in enumerate(names)}
@@ -152,11 +156,9 @@ def csv_header(sample: Sequence[str], delimiter: str) -> list[str] | None:
         rows = list(csv.reader((line.strip("\ufeff\r\n") for line in sample[:50]), delimiter=delimiter))
     except csv.Error:
         return None
-    if len(rows) < 1 or len(rows[0]) < 2:  # noqa: PLR2004  one column is no table
+    if not rows or len(rows[0]) < 2:  # noqa: PLR2004  one column is no table
         return None
     names = rows[0]
     wide = [row for row in rows[1:] if len(row) == len(names)]
-    sane = all(re.fullmatch(r"[\w .:/@#\[\]()%*-]{1,80}", name) for name in names) and len(set(names)) == len(
-        names
-    )
+    sane = len(set(names)) == len(names) and all(_COLUMN.fullmatch(name) for name in names)
     return names if sane and len(wide) * 2 >= len(rows) - 1 else None

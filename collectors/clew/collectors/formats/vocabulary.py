@@ -59,7 +59,7 @@ def vocabulary() -> Vocabulary:
 
 def key_names(settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(instance names in order of preference, all other names), configured ones first."""
-    configured = {name for name in settings.keys}
+    configured = set(settings.keys)
     instance = [name for name, of in settings.keys.items() if of == "instance"]
     other = [name for name, of in settings.keys.items() if of != "instance"]
     instance += [name for name in KEY_NAMES["instance"] if name not in configured]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -93,7 +93,7 @@ class Pipeline:
         self._ended = False
         self._thread = threading.Thread(target=self._write, name="clew-write")
 
-    def __enter__(self) -> Pipeline:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -217,7 +217,9 @@ def _put_flows(context: Context) -> None:
     context.run("""
         INSERT INTO store.flow_keys
         SELECT DISTINCT flow, name, value, hash(value) FROM (
-            SELECT flow, unnest(json_keys(keys)) AS name, json_extract_string(keys, '$."' || replace(replace(name, '\\', '\\\\'), '"', '\\"') || '"') AS value FROM key_now
+            SELECT flow, unnest(json_keys(keys)) AS name,
+                json_extract_string(keys, '$."' || replace(replace(name, '\\', '\\\\'), '"', '\\"') || '"') AS value
+            FROM key_now
         ) WHERE value IS NOT NULL
     """)
 
