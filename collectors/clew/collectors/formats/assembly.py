@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from clew.collectors.errors import FormatError, UnknownFormat
+from clew.collectors.errors import CollectError, FormatError, UnknownFormat
 from clew.collectors.formats.compiler import compile_json
 from clew.collectors.formats.envelopes import opened
 from clew.collectors.formats.flat import compile_rows
@@ -30,6 +30,7 @@ def assembled(format: Format, sample: Sequence[str], settings: Settings) -> Plan
     Raises:
         FormatError: the format cannot read it at all (CSV without a header).
     """
+    _check_zone(settings.zone)
     source = unjoined = Source()
     names = [format.name]
     inner = list(sample)
@@ -48,6 +49,15 @@ def assembled(format: Format, sample: Sequence[str], settings: Settings) -> Plan
         source = joined_lines(source, multiline)
     select = redacted(_select(format, inner, settings, source), settings.redaction)
     return Plan("/".join(names), select, Grouping(count) if count else None)
+
+
+def _check_zone(zone: str) -> None:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        raise CollectError(f"no time zone {zone!r}", help="an IANA name, such as Europe/Berlin or UTC") from None
 
 
 def _select(format: Format, sample: Sequence[str], settings: Settings, source: Source) -> str:

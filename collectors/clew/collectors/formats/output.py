@@ -55,7 +55,7 @@ def final(layer: str, keys: str, attributes: str, source: Source) -> str:
     body = f"CASE WHEN reject IS NULL THEN c_body ELSE {raw} END"
     if source.lenient:
         reject = f"CASE WHEN {UNIT} IS NULL THEN {quoted(NO_ENVELOPE)} END"
-        body = f"CASE WHEN reject IS NULL THEN c_body ELSE coalesce({UNIT}, {raw}) END"
+        body = f"CASE WHEN reject IS NULL THEN c_body ELSE coalesce(rtrim({UNIT}, E'\\r\\n'), {raw}) END"
     for column, outer in source.outer.items():
         sql[column] = f"coalesce({sql[column]}, {outer})"
     if source.outer_attributes:

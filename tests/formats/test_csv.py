@@ -1,0 +1,61 @@
+"""CSV without a CSV reader in SQL: quotes, commas in them, doubled quotes."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from clew.collectors.errors import FormatError
+from clew.collectors.formats import plan
+from clew.collectors.formats.checking import explained
+
+HEADER = "a,b,c"
+CELLS = st.text(
+    st.characters(codec="utf-8", exclude_characters="\r\n\x1b\x00", exclude_categories=["Cs"]), max_size=6
+)
+
+
+@settings(
+    max_examples=30, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow]
+)
+@given(rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=8), quoting=st.sampled_from([0, 1]))
+def test_rows_are_cut_as_the_csv_module_writes_them(rows: list[tuple[str, str, str]], quoting: int) -> None:
+    written = io.StringIO()
+    csv.writer(
+        written, quoting=csv.QUOTE_ALL if quoting else csv.QUOTE_MINIMAL, lineterminator="\n"
+    ).writerows(rows)
+    lines = [HEADER, *written.getvalue().split("\n")[:-1]]
+    found = explained(plan("csv", lines), lines)
+    expected = [{name: cell for name, cell in zip("abc", row, strict=True) if cell} for row in rows]
+    assert [one.record and one.record.get("attributes", {}) for one in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ('1,"open,3', "a quote that is never closed"),
+        ('1,x"y"z,3', "a quote that is never closed"),
+        ("1,2", "has 2 fields where the header names 3"),
+        ("1,2,3,4", "has 4 fields where the header names 3"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_a_reject(row: str, reason: str) -> None:
+    found = explained(plan("csv", [HEADER]), [HEADER, "1,2,3", row])
+    assert [one.reject for one in found] == [None, reason]
+    assert found[1].raw == row
+
+
+def test_the_header_is_no_record_wherever_it_stands() -> None:
+    found = explained(
+        plan("csv", ["\ufeff" + HEADER + "\r\n"]), ["\ufeff" + HEADER + "\r\n", "1,2,3\r\n", HEADER]
+    )
+    assert [one.record and one.record["attributes"] for one in found] == [{"a": "1", "b": "2", "c": "3"}]
+
+
+def test_an_input_without_a_header_is_refused() -> None:
+    with pytest.raises(FormatError, match="header"):
+        plan("csv", [])
