@@ -11,7 +11,7 @@ import pytest
 
 Read = Callable[..., Any]
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "formats"
 SPANS = str(EXAMPLES / "train-ticket-spans.yaml")
 LOGS = str(EXAMPLES / "train-ticket-logs.yaml")
 
