@@ -159,7 +159,7 @@ def _place(context: Context) -> None:
         CREATE OR REPLACE TEMP TABLE placed AS
         SELECT m.record, m.flow, m.evidence, m.shared, coalesce(r.base, m.flow) AS base
         FROM member AS m LEFT JOIN run_now AS r USING (flow)
-        WHERE base IN (SELECT base FROM rerun)
+        WHERE coalesce(r.base, m.flow) IN (SELECT base FROM rerun)
     """)
     context.run("""
         UPDATE moved SET flow = p.flow FROM placed AS p WHERE p.record = moved.record AND NOT p.shared
