@@ -41,7 +41,9 @@ def put(store: Store, batches: Iterable[Sequence[Row]], source: str = "s") -> No
             mine = [_columns(row) for row in rows if row.get("scope", "") == scope]
             name = f"{source}/{scope}"
             store.write(
-                batch(mine, source=name, position=str(number), first=(source, scope) not in known, scope=scope)
+                batch(
+                    mine, source=name, position=str(number), first=(source, scope) not in known, scope=scope
+                )
             )
             known.add((source, scope))
 
@@ -108,5 +110,7 @@ def picture(store: Store, rows: Sequence[Row], as_of: datetime | None = None) ->
     return {
         "flows": flows,
         "summary": summary,
-        "find": {text: [asdict(match) for match in store.find(text)] for text in ids} if as_of is None else {},
+        "find": {text: [asdict(match) for match in store.find(text)] for text in ids}
+        if as_of is None
+        else {},
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from tests.conformance.records import at
 from tests.engine.pictures import Row, picture, put
 
 from clew.reconstruct import open_store
-from clew.reconstruct.model import FlowFilter, Settings
+from clew.reconstruct.model import Settings
 
 FEW = settings(
     deadline=None,
@@ -53,7 +52,9 @@ RECORDS = st.fixed_dictionaries(
         "links": st.one_of(
             st.none(),
             st.lists(
-                st.fixed_dictionaries({"trace_id": st.sampled_from(TRACES), "span_id": st.sampled_from(SPANS)}),
+                st.fixed_dictionaries(
+                    {"trace_id": st.sampled_from(TRACES), "span_id": st.sampled_from(SPANS)}
+                ),
                 max_size=2,
             ),
         ),
@@ -67,7 +68,11 @@ RECORDS = st.fixed_dictionaries(
         "keys": st.one_of(
             st.none(),
             st.none(),
-            st.dictionaries(st.sampled_from(("order_id", "request_id", "tenant_id")), st.sampled_from(("7", "8")), max_size=2),
+            st.dictionaries(
+                st.sampled_from(("order_id", "request_id", "tenant_id")),
+                st.sampled_from(("7", "8")),
+                max_size=2,
+            ),
         ),
     }
 )
@@ -87,10 +92,17 @@ GRAPHS = st.lists(RECORDS, min_size=2, max_size=9).map(
 
 
 def told(
-    batches: Sequence[Sequence[Row]], rows: Sequence[Row], judged_by: Settings | None = None, *, twice: bool = False
+    batches: Sequence[Sequence[Row]],
+    rows: Sequence[Row],
+    judged_by: Settings | None = None,
+    *,
+    twice: bool = False,
 ) -> list[dict[str, Any]]:
     """The picture after these batches, then after each thing that must change nothing."""
-    with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "s.duckdb", settings=judged_by) as store:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_store(Path(folder) / "s.duckdb", settings=judged_by) as store,
+    ):
         put(store, batches)
         found = [picture(store, rows)]
         if twice:
