@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from clew.collectors.errors import CollectError, FormatError, UnknownFormat
+from clew.collectors.formats.caching import cached
 from clew.collectors.formats.compiler import compile_json
 from clew.collectors.formats.envelopes import opened
 from clew.collectors.formats.flat import compile_rows
@@ -20,16 +21,27 @@ from clew.collectors.formats.redaction import redacted
 from clew.collectors.formats.settings import Settings
 from clew.collectors.formats.texts import compile_csv, compile_text, csv_header, logfmt_as_json
 
+LEARN_UNITS, LEARN_BYTES = 150, 256 * 1024
+"""A sample with less teaches no short way: small inputs gain nothing from one, and inputs of
+one format then share one SELECT."""
+
 _DEPTH = 4
 """Envelopes within envelopes: compose around docker around CRI around a logger is enough."""
 
 
-def assembled(format: Format, sample: Sequence[str], settings: Settings) -> Plan:
+def assembled(
+    format: Format, sample: Sequence[str], settings: Settings, *, learn: bool | None = None
+) -> Plan:
     """The Plan of a format for an input that begins with the sample.
+
+    ``learn`` says whether to take a short way for lines like the sample's; by default a
+    sample of some size decides.
 
     Raises:
         FormatError: the format cannot read it at all (CSV without a header).
     """
+    if learn is None:
+        learn = len(sample) >= LEARN_UNITS or sum(map(len, sample)) >= LEARN_BYTES
     _check_zone(settings.zone)
     source = unjoined = Source()
     names = [format.name]
@@ -47,7 +59,7 @@ def assembled(format: Format, sample: Sequence[str], settings: Settings) -> Plan
     count = complete_count(unjoined, multiline)
     if multiline is not None:
         source = joined_lines(source, multiline)
-    select = redacted(_select(format, inner, settings, source), settings.redaction)
+    select = redacted(_select(format, inner, settings, source, learn=learn), settings.redaction)
     return Plan("/".join(names), select, Grouping(count) if count else None)
 
 
@@ -57,25 +69,36 @@ def _check_zone(zone: str) -> None:
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
-        raise CollectError(f"no time zone {zone!r}", help="an IANA name, such as Europe/Berlin or UTC") from None
+        raise CollectError(
+            f"no time zone {zone!r}", help="an IANA name, such as Europe/Berlin or UTC"
+        ) from None
 
 
-def _select(format: Format, sample: Sequence[str], settings: Settings, source: Source) -> str:
+def _select(format: Format, sample: Sequence[str], settings: Settings, source: Source, *, learn: bool) -> str:
     match format.shape:
+        case Shape.JSON if format.rows:
+            compile_them = compile_rows if any(row.sql for row in format.rows) else compile_json
+            return cached(
+                lambda: compile_them(format, settings, source.relation),
+                "rows",
+                format,
+                settings,
+                source.relation,
+            )
         case Shape.JSON:
-            if any(row.sql for row in format.rows):
-                return compile_rows(format, settings, source.relation)
-            if format.rows:
-                return compile_json(format, settings, source.relation)
-            return compile_lines(_with_usual_names(format), settings, sample, source)
+            return compile_lines(_with_usual_names(format), settings, sample if learn else (), source)
         case Shape.LOGFMT:
             source = logfmt_as_json(source)
-            return compile_lines(_with_usual_names(format), settings, _texts(source, sample), source)
+            learned = _texts(source, sample) if learn else ()
+            return compile_lines(_with_usual_names(format), settings, learned, source)
         case Shape.TEXT:
-            return compile_text(format, settings, source)
+            return cached(lambda: compile_text(format, settings, source), "text", format, settings, source)
         case Shape.CSV:
             header = _header(format, sample)
-            return compile_csv(_with_usual_names(format), settings, source, header)
+            usual = _with_usual_names(format)
+            return cached(
+                lambda: compile_csv(usual, settings, source, header), "csv", usual, settings, source, header
+            )
 
 
 def _header(format: Format, sample: Sequence[str]) -> str:

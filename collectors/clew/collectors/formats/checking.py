@@ -144,7 +144,7 @@ def check_samples(format: Format) -> None:
         lines = sample.line.removesuffix("\n").split("\n")
         seen = lines if format.shape is Shape.CSV or format.inside else []
         for learned in (lines, seen):
-            _check(format, sample, explained(assembled(format, learned, Settings()), lines))
+            _check(format, sample, explained(assembled(format, learned, Settings(), learn=True), lines))
 
 
 def _check(format: Format, sample: Sample, found: Sequence[Explained]) -> None:

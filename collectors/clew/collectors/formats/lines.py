@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from clew.collectors.formats.caching import cached
 from clew.collectors.formats.columns import COMPUTED, ColumnCompiler, Columns
 from clew.collectors.formats.fields import JsonFields
 from clew.collectors.formats.language import Format
@@ -101,28 +102,50 @@ def compile_lines(
     source: Source = RAW,
 ) -> str:
     """The SELECT of a format whose units are JSON objects that become one row each."""
-    full = JsonFields(UNIT, "w", shared_column="shared" if format.vocabulary else None)
-    # The unit is always read, to tell whether it is JSON.
-    full.ask(UNIT, ("timestamp",))
-    full_columns = ColumnCompiler(format, full, settings, "s").compile()
-    asked = {steps for where in full.asked.values() for steps in where}
-    full_columns.leave_whole(asked)
-    short = _short(format, settings, sample, asked)
-    if short is None:
-        return _full_way(format, full, full_columns, source)
-    # Materialized, so that lines are read once; a line itself goes on only where it is still needed.
-    read = short.read(source)
-    rest = replace(source, relation=f"SELECT * EXCLUDE ({UNIT}), {UNIT} AS line FROM known WHERE shape = 0")
-    return (
-        f"WITH known AS MATERIALIZED ({read}) {short.way(source)}"
-        f" UNION ALL {_full_way(format, full, full_columns, rest)}"
+    full = cached(lambda: _full(format, settings), "full", format, settings)
+    containers = vocabulary().containers if format.vocabulary else ()
+    shapes = learn(sample, full.asked | {(outer, *steps) for outer in containers for steps in full.asked})
+    return cached(
+        lambda: _select(format, settings, full, shapes, source), "lines", format, settings, shapes, source
     )
 
 
-def _full_way(format: Format, full: JsonFields, columns: Columns, source: Source) -> str:
+@dataclass(frozen=True, slots=True)
+class _Full:
+    """The full way: it asks for every shared name."""
+
+    lookup: JsonFields
+    columns: Columns
+    asked: frozenset[Steps]
+
+
+def _full(format: Format, settings: Settings) -> _Full:
+    lookup = JsonFields(UNIT, "w", shared_column="shared" if format.vocabulary else None)
+    # The unit is always read, to tell whether it is JSON.
+    lookup.ask(UNIT, ("timestamp",))
+    columns = ColumnCompiler(format, lookup, settings, "s").compile()
+    asked = frozenset(steps for where in lookup.asked.values() for steps in where)
+    columns.leave_whole(asked)
+    return _Full(lookup, columns, asked)
+
+
+def _select(format: Format, settings: Settings, full: _Full, shapes: Shapes | None, source: Source) -> str:
+    if shapes is None:
+        return _full_way(format, full, source)
+    short = _short(format, settings, shapes, full.asked)
+    # Materialized, so that lines are read once; a line itself goes on only where it is still needed.
+    rest = replace(source, relation=f"SELECT * EXCLUDE ({UNIT}), {UNIT} AS line FROM known WHERE shape = 0")
+    return (
+        f"WITH known AS MATERIALIZED ({short.read(source)}) {short.way(source)}"
+        f" UNION ALL {_full_way(format, full, rest)}"
+    )
+
+
+def _full_way(format: Format, full: _Full, source: Source) -> str:
+    lookup, columns = full.lookup, full.columns
     layer = source.start()
     layer = _containers(layer) if format.vocabulary else layer
-    for items in full.layers():
+    for items in lookup.layers():
         layer = with_items(layer, items)
     for named in (columns.texts, columns.values):
         layer = with_items(layer, [f"{sql} AS {name}" for name, sql in named.items()])
@@ -131,15 +154,12 @@ def _full_way(format: Format, full: JsonFields, columns: Columns, source: Source
     layer = with_items(layer, [f"{_WITHOUT_BLANKS} AS full_keys"])
     patched = patches("line", columns, "p", "full_keys")
     items = [f"{sql} AS {name}" for name, sql in patched.items()]
-    layer = with_items(layer, [*items, f"{_reject(full)} AS reject"])
+    layer = with_items(layer, [*items, f"{_reject(lookup)} AS reject"])
     return final(layer, "full_keys", rest_of(UNIT, list(patched)), source)
 
 
-def _short(format: Format, settings: Settings, sample: Sequence[str], asked: set[Steps]) -> _Short | None:
+def _short(format: Format, settings: Settings, shapes: Shapes, asked: frozenset[Steps]) -> _Short:
     containers = vocabulary().containers if format.vocabulary else ()
-    shapes = learn(sample, asked | {(outer, *steps) for outer in containers for steps in asked})
-    if shapes is None:
-        return None
     lookup = JsonFields(UNIT, "v", known=shapes.known, containers=containers)
     for steps in sorted(shapes.leaves, key=str):
         lookup.ask(UNIT, steps)
