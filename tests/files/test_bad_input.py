@@ -19,7 +19,7 @@ from clew.collectors.files import FilesCollector
 from clew.collectors.files.inputs import open_input
 from clew.collectors.files.reader import Limits, Reader
 from clew.collectors.files.slabs import Slabs
-from clew.collectors.files.sources import Sources
+from clew.collectors.files.sources import Resolved, Sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,8 +82,8 @@ def test_a_file_of_no_known_format_is_one_reject_that_says_so(tmp_path: Path) ->
     positions: dict[str, str] = {}
     for expected in (1, 0):
         opened = open_input(str(tmp_path / "a.txt"), 0)
-        resolved = Sources(positions, "").resolve(opened)
-        assert resolved is not None
+        resolved = Sources(positions, "").resolve(opened, now=True)
+        assert isinstance(resolved, Resolved)
         reader = Reader(
             opened,
             resolved.stream,

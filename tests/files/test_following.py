@@ -147,6 +147,19 @@ def test_files_that_appear_are_read(log: Path, following: Following) -> None:
     assert sorted(following.until(3)) == [4, 5, 6]
 
 
+def test_a_packed_file_that_is_still_being_written_is_read_once(log: Path, following: Following) -> None:
+    packed = gzip.compress(jsonl(*range(100, 400)))
+    file = log.with_name("b.gz")
+    file.touch()
+    following.start(log.parent)
+    following.until(3)
+    for part in (packed[:5], packed[5 : len(packed) // 2], packed[len(packed) // 2 :]):
+        append(file, part)
+        time.sleep(2 * PACE.rescan)
+    assert following.until(300) == list(range(100, 400))
+    assert following.rejects == []
+
+
 def test_an_empty_file_is_waited_for(tmp_path: Path, following: Following) -> None:
     file = tmp_path / "a.log"
     file.touch()

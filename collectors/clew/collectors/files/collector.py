@@ -12,13 +12,12 @@ from clew.collectors.files.inputs import STDIN, open_input, standard_input
 from clew.collectors.files.readahead import ReadAhead
 from clew.collectors.files.reader import Limits, Reader
 from clew.collectors.files.slabs import Slabs
-from clew.collectors.files.sources import Sources
+from clew.collectors.files.sources import Resolved, Sources, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from clew.collectors.files.inputs import Input
-    from clew.collectors.files.sources import Resolved
     from clew.collectors.formats.plans import Plan
     from clew.collectors.formats.settings import Settings
     from clew.collectors.record import Batch
@@ -54,6 +53,7 @@ class FilesCollector:
         self._limits = Limits(batch_bytes, batch_rows, line_bytes, document_bytes, self._pace.latency)
         self._stdin = stdin
         self._slabs = Slabs(batch_bytes + 1)
+        self._closed = False
         self._running: list[tuple[threading.Event, ReadAhead[Batch]]] = []
 
     def batches(self, positions: Mapping[str, str]) -> Iterator[Batch]:
@@ -66,6 +66,8 @@ class FilesCollector:
         read = self._followed if self._follow else self._read
         ahead = ReadAhead(read(dict(positions), stop), "clew-files")
         self._running.append((stop, ahead))
+        if self._closed:
+            self.close()
         try:
             yield from ahead
         finally:
@@ -74,6 +76,7 @@ class FilesCollector:
 
     def close(self) -> None:
         """Release files and threads. Safe to call twice."""
+        self._closed = True
         for stop, ahead in self._running:
             stop.set()
             ahead.close()
@@ -84,23 +87,42 @@ class FilesCollector:
         found = discover(self._paths)
         problems = found.problems
         sources.look_at(found.files)
+        doubtful: list[str] = []
         for file in found.files:
+            yield from self._read_file(file, sources, stop, problems, doubtful)
+        for file in doubtful:
+            yield from self._read_file(file, sources, stop, problems)
+        if problems:
+            raise unavailable(problems)
+
+    def _read_file(
+        self,
+        file: str,
+        sources: Sources,
+        stop: threading.Event,
+        problems: list[Problem],
+        doubtful: list[str] | None = None,
+    ) -> Iterator[Batch]:
+        """One file to its end; noted in ``doubtful`` where others had better be read before it."""
+        try:
+            opened = self._open(file)
             try:
-                opened = self._open(file)
-                try:
-                    resolved = sources.resolve(opened)
-                    if resolved is None:
-                        continue
+                replaced = True
+                while replaced and not stop.is_set():
+                    resolved = sources.resolve(opened, now=doubtful is None)
+                    if not isinstance(resolved, Resolved):
+                        if resolved is Verdict.LATER and doubtful is not None:
+                            doubtful.append(file)
+                        return
                     reader = self._reader(opened, resolved, stop)
                     for batch in reader.read(final=True):
                         sources.move(reader.source, reader.position)
                         yield batch
-                finally:
-                    opened.close()
-            except OSError as error:
-                problems.append(Problem.of(file, error))
-        if problems:
-            raise unavailable(problems)
+                    replaced = reader.replaced
+            finally:
+                opened.close()
+        except OSError as error:
+            problems.append(Problem.of(file, error))
 
     def _followed(self, positions: Mapping[str, str], stop: threading.Event) -> Iterator[Batch]:
         follower = Follower(

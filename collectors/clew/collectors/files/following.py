@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clew.collectors.files.discover import Problem, unavailable
-from clew.collectors.files.inputs import STDIN
+from clew.collectors.files.inputs import STDIN, look_again
 from clew.collectors.files.position import Position, shown
+from clew.collectors.files.sources import Resolved, Verdict
 from clew.collectors.record import Batch, Reject, empty_select
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from clew.collectors.files.discover import Found
     from clew.collectors.files.inputs import Input
     from clew.collectors.files.reader import Reader
-    from clew.collectors.files.sources import Resolved, Sources
+    from clew.collectors.files.sources import Sources
     from clew.collectors.formats.plans import Plan
 
 Identity = tuple[int, int] | str
@@ -135,6 +136,8 @@ class Follower:
                 found.problems.append(Problem.of(path, error))
         for identity, watched in self._watched.items():
             watched.found = identity in here
+            if watched.found:
+                watched.found_at = time.monotonic()
         return found.problems
 
     def _leave(self, identity: Identity) -> None:
@@ -155,8 +158,8 @@ class Follower:
 
     def _read_pipe(self, watched: _Watched) -> Iterator[Batch]:
         if watched.reader is None:
-            resolved = self._sources.resolve(watched.opened)
-            if resolved is None:
+            resolved = self._sources.resolve(watched.opened, now=True)
+            if not isinstance(resolved, Resolved):
                 return
             watched.reader = self._make_reader(watched.opened, resolved, None)
         yield from watched.reader.read(final=True, following=True)
@@ -174,7 +177,8 @@ class Follower:
             if not first and now - since < self._pace.latency:
                 return
         quiet = now - watched.changed
-        closing = not watched.found and quiet > self._pace.grace
+        lost = 0.0 if watched.found else now - watched.found_at
+        closing = min(lost, quiet) > self._pace.grace
         idle = quiet > self._pace.idle and not watched.waited
         if watched.unread and (now - watched.grown >= self._pace.latency or watched.source == ""):
             watched.unread = False
@@ -186,8 +190,7 @@ class Follower:
 
     def _read_on(self, watched: _Watched, *, final: bool, idle: bool) -> Iterator[Batch]:
         """What lies behind the position, in what the file is now."""
-        if watched.opened.packed:
-            watched.reopen(self._open)
+        watched.opened = look_again(watched.opened)
         resolved = self._sources.again(watched.source, watched.opened) if watched.source else None
         if resolved is None:
             if watched.source:
@@ -195,17 +198,23 @@ class Follower:
                 self._sources.release(watched.source, watched.opened.path)
                 self._scan()
                 watched.plan = None
-            resolved = self._sources.resolve(watched.opened)
-            if resolved is None:
+            quiet = time.monotonic() - watched.changed > self._pace.grace
+            resolution = self._sources.resolve(watched.opened, now=final or quiet)
+            if not isinstance(resolution, Resolved):
+                watched.source = ""
+                watched.unread = resolution is Verdict.LATER
                 return
+            resolved = resolution
             watched.source = resolved.source
         reader = self._make_reader(watched.opened, resolved, watched.plan)
-        complete = final or bool(watched.opened.packed)
+        # One that is still being packed ends too early for now.
+        complete = final or (idle and bool(watched.opened.packed))
         for batch in reader.read(final=complete, following=True, idle=idle):
             self._sources.move(reader.source, reader.position)
             watched.plan = reader.plan
             yield batch
         watched.plan = reader.plan
+        watched.unread |= reader.replaced
 
 
 class _Watched:
@@ -214,7 +223,9 @@ class _Watched:
     def __init__(self, opened: Input) -> None:
         self.opened = opened
         self.found = True
-        """It stands where files are looked for."""
+        """It stands where files are looked for,"""
+        self.found_at = time.monotonic()
+        """and did so last at this time."""
         self.gone = False
         self.source = ""
         self.plan: Plan | None = None
@@ -227,12 +238,6 @@ class _Watched:
         self.changed = 0.0
         self.waited = False
         """What is incomplete at its end was taken as it is."""
-
-    def reopen(self, open_file: Callable[[str], Input]) -> None:
-        """A packed file is told by its ends, which may be others now."""
-        opened = open_file(self.opened.path)
-        self.opened.close()
-        self.opened = opened
 
 
 def _allow_open_files() -> None:

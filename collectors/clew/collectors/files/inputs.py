@@ -42,6 +42,14 @@ class Input(Protocol):
         """The stream from ``offset`` on; None where the bytes before are others, or too few."""
         ...
 
+    def holds(self, head: bytes, offset: int) -> bool:
+        """Whether what was read from ``offset`` on follows ``head``, the first bytes.
+
+        A file that was truncated meanwhile, and written to beyond ``offset``, gave the end of
+        another content.
+        """
+        ...
+
     def size(self) -> int | None:
         """Bytes of the source itself, packed where it is; None for a pipe."""
         ...
@@ -66,11 +74,22 @@ def open_input(path: str, patience: float) -> Input:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return PipeInput(path, PipeStream(descriptor, patience), descriptor)
-        kind = packing(os.pread(descriptor, MAGIC_BYTES, 0))
-        return PackedFile(path, descriptor, kind) if kind else PlainFile(path, descriptor)
+        return _file(path, descriptor)
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def look_again(opened: Input) -> Input:
+    """The same file as it is now: by its first and last bytes, which may be others. It takes the place of ``opened``."""
+    if not isinstance(opened, PlainFile | PackedFile):
+        return opened
+    return _file(opened.path, opened.descriptor)
+
+
+def _file(path: str, descriptor: int) -> PlainFile | PackedFile:
+    kind = packing(os.pread(descriptor, MAGIC_BYTES, 0))
+    return PackedFile(path, descriptor, kind) if kind else PlainFile(path, descriptor)
 
 
 def standard_input(stdin: BinaryIO, patience: float) -> Input:
@@ -108,6 +127,10 @@ class PlainFile:
         if self.size() < offset or (tail[0] and digest(before) != tail[1]):
             return None
         return PlainStream(self.descriptor, offset)
+
+    def holds(self, head: bytes, offset: int) -> bool:
+        """Whether its first bytes are still ``head``, or it is too short for others."""
+        return os.pread(self.descriptor, len(head), 0) == head or self.size() <= offset
 
     def size(self) -> int:
         """Bytes of the file."""
@@ -151,6 +174,10 @@ class PackedFile:
         stream = self._unpacked()
         return stream if _skip(stream, offset, tail) else None
 
+    def holds(self, head: bytes, offset: int) -> bool:  # noqa: ARG002  the unpacker tells
+        """What does not belong together cannot be unpacked."""
+        return True
+
     def size(self) -> int:
         """Bytes of the packed file."""
         return os.fstat(self.descriptor).st_size
@@ -191,6 +218,10 @@ class PipeInput:
     def start(self, offset: int, tail: tuple[int, str]) -> Stream | None:
         """The stream, where it is wanted from its start."""
         return None if offset or tail[0] else self._stream
+
+    def holds(self, head: bytes, offset: int) -> bool:  # noqa: ARG002  a pipe has no other content
+        """Always."""
+        return True
 
     def size(self) -> None:
         """Unknown."""

@@ -85,6 +85,8 @@ class Reader:
         self.plan = plan
         self.ended = False
         """Nothing more can come: a pipe's end, a packed file's, or what cannot be read."""
+        self.replaced = False
+        """It was truncated and written anew while it was read: what came of that was left out."""
         self._input = opened
         self._stream = stream
         self._limits = limits
@@ -96,6 +98,8 @@ class Reader:
         self._head = opened.head()[: position.offset]
         self._base = position.offset
         """Offset of the next buffer's first byte."""
+        self._fresh = position.offset
+        """Offset of the first byte in it that was not read before."""
         self._carry: Bytes | None = None
         self._first = position.offset == 0
         self._raw_before = stream.raw_bytes()
@@ -115,7 +119,13 @@ class Reader:
                 if following or self._stop.is_set():
                     return
                 continue
-            last = at_end and (final or idle or self._input.live)
+            if len(self._head) < HEAD_BYTES:
+                self._head = self._head[: self._base] + data[: HEAD_BYTES - self._base].tobytes()
+            if not self._input.holds(self._head, self._fresh):
+                self.ended = self.replaced = True
+                return
+            whole = self._input.live or (self._input.packed and not self._stream.damage)
+            last = bool(at_end and (final or idle or whole))
             if len(data):
                 yield from self._take(data, _Moment(at_end=at_end, last=last, idle=idle, following=following))
             if at_end and not self.ended:
@@ -127,6 +137,7 @@ class Reader:
         """What was carried over and what follows it, and whether that is the end; None for nothing yet."""
         carry = self._carry
         kept = 0 if carry is None else len(carry)
+        self._fresh = self._base + kept
         size = max(self._limits.batch_bytes, 2 * kept)
         whole = self._input.size()
         if whole is not None and not self._input.packed:
@@ -154,8 +165,6 @@ class Reader:
         return slab[:got], False
 
     def _take(self, data: Bytes, moment: _Moment) -> Iterator[Batch]:
-        if len(self._head) < HEAD_BYTES:
-            self._head = self._head[: self._base] + data[: HEAD_BYTES - self._base].tobytes()
         if self._framer is None:
             reason = self._begin(data, moment)
             if reason:
@@ -227,9 +236,7 @@ class Reader:
         held = digest(data[units.resume :].tobytes()) if units.held else ""
         if held and held == self.position.held:
             units.rejects.pop()
-        release = units.resume < units.consumed or (
-            moment.at_end and (moment.last or bool(self._stream.damage))
-        )
+        release = moment.last or units.resume < units.consumed
         rejects = units.rejects
         raw_bytes = self._stream.raw_bytes()
         while row < rows:
@@ -302,13 +309,13 @@ class Reader:
         moment = _Moment(at_end=True, last=final, idle=False, following=following)
         place = replace(self.position, path=self._input.path, packed=self._input.packed)
         damage = self._stream.damage
-        if damage:
+        if damage and final:
             rest = b"" if self._carry is None else self._carry[:RAW_BYTES].tobytes()
             place = replace(place, held=digest(damage.encode() + rest))
             if place != replace(self.position, path=place.path):
                 reject = Reject(place.number + 1, damage, rest)
                 yield self._batch(None, place, [reject], moment)
-        elif place.packed != self.position.packed or not self._known:
+        elif not damage and (place.packed != self.position.packed or not self._known):
             yield self._batch(None, place, [], moment)
         self.ended = bool(self._input.live or self._input.packed)
         self._carry = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from clew.collectors.files.inputs import STDIN, Input, open_input
-from clew.collectors.files.position import Ledger, Position, shown
+from clew.collectors.files.position import ENOUGH, Ledger, Position, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,15 @@ class Resolved:
     """The source was read before (be it that there was nothing in it)."""
 
 
+class Verdict(Enum):
+    """Why a file is not read."""
+
+    NOTHING = "nothing in it that was not read"
+    LATER = (
+        "begins like what was read, but holds less, or more while that is still there: a copy in the making?"
+    )
+
+
 class Sources:
     """Tells renamed, rotated, copied, replaced and truncated files apart by their content.
 
@@ -45,6 +55,7 @@ class Sources:
         """Source → the path at which it was found in this run."""
         self._files: Sequence[str] = ()
         self._holders: set[str] | None = None
+        self._moving = False
 
     def look_at(self, files: Sequence[str]) -> None:
         """Take ``files`` as those of this run: what they hold keeps its source's name."""
@@ -77,8 +88,8 @@ class Sources:
             return None
         return Resolved(source, position, stream, known=known)
 
-    def resolve(self, opened: Input) -> Resolved | None:
-        """The source of an open file; None where there is nothing in it to read.
+    def resolve(self, opened: Input, *, now: bool) -> Resolved | Verdict:
+        """The source of an open file. What could be a copy in the making is only read ``now``.
 
         Raises:
             OSError: the file cannot be read.
@@ -88,28 +99,33 @@ class Sources:
             return self._live(opened)
         for source in self._ledger.packed(path, opened.packed):
             self._claimed.setdefault(source, path)
-            return None
+            return Verdict.NOTHING
+        doubtful = False
         for source, position in self._ledger.candidates(path, opened.head()):
             stream = opened.start(position.offset, position.tail)
             if stream is None:
+                doubtful |= position.head[0] >= ENOUGH
                 continue
             if position.path == path or not self._is_elsewhere(source, position, path):
                 self._claimed[source] = path
                 return Resolved(source, position, stream, known=True)
             if not stream.readinto(memoryview(bytearray(1))):
-                return None
+                return Verdict.NOTHING
+            doubtful = True
+        if doubtful and not now:
+            return Verdict.LATER
         source = self._ledger.name(path, self._in_use)
         self._claimed[source] = path
         return self._from_start(opened, source, known=False)
 
-    def _live(self, opened: Input) -> Resolved | None:
+    def _live(self, opened: Input) -> Resolved | Verdict:
         source = STDIN_NAME if opened.path == STDIN else shown(opened.path)
         return self._from_start(opened, source, known=False)
 
-    def _from_start(self, opened: Input, source: str, *, known: bool) -> Resolved | None:
+    def _from_start(self, opened: Input, source: str, *, known: bool) -> Resolved | Verdict:
         stream = opened.start(0, (0, ""))
         if stream is None:
-            return None
+            return Verdict.NOTHING
         return Resolved(source, Position(opened.path, self._scope), stream, known)
 
     def _is_elsewhere(self, source: str, position: Position, path: str) -> bool:
@@ -124,13 +140,17 @@ class Sources:
         if not position.offset:
             return False
         if self._holders is None:
-            self._holders = {name for file in self._files for name in self._held_by(file)}
-        return source in self._holders
+            self._holders, self._moving = set(), False
+            for file in self._files:
+                self._holders.update(self._held_by(file))
+        return self._moving or source in self._holders
 
     def _held_by(self, file: str) -> list[str]:
         try:
             opened = open_input(file, 0)
-        except OSError:
+        except OSError as error:
+            # Gone since it was listed: what it held is perhaps under another name already.
+            self._moving |= isinstance(error, FileNotFoundError)
             return []
         try:
             if opened.live:
