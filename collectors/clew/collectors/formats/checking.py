@@ -48,12 +48,19 @@ def explained(plan: Plan, lines: Sequence[str]) -> list[Explained]:
             entries.append(Explained(position, None, reject, raw))
             continue
         record = {
-            name: json.loads(value) if name in _JSON_COLUMNS else value
+            name: _parsed(value) if name in _JSON_COLUMNS else value
             for name, value in row.items()
             if value is not None
         }
         entries.append(Explained(position, record, None, None))
     return entries
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return text
 
 
 def check_language(format: Format) -> None:

@@ -70,13 +70,18 @@ class JsonFields:
     def layers(self) -> list[list[str]]:
         """Select items, layer by layer, that give all the columns asked for."""
         first: list[str] = []
+        shared: list[str] = []
         second: list[str] = []
         third: list[str] = []
         for number, (column, places) in enumerate(self.asked.items()):
             struct = f"{self.prefix}s_{number}"
             structure, inside, outside = _split(places)
             read = f"from_json({column}, {quoted(json.dumps(structure, ensure_ascii=False))})"
-            first.append(f"TRY({read}) AS {struct}")
+            if column == self.shared_column:
+                # What is merged from valid JSON is valid: TRY costs as much again.
+                shared.append(f"CASE WHEN {self.read()} IS NOT NULL THEN {read} END AS {struct}")
+            else:
+                first.append(f"TRY({read}) AS {struct}")
             second += [
                 f"{struct}.{'.'.join(identifier(str(step)) for step in steps)} AS {places[steps]}"
                 for steps in inside
@@ -96,7 +101,7 @@ class JsonFields:
                     third += [f"{name}[{index}] AS {places[steps]}" for index, steps in enumerate(some, 1)]
         for steps, name in self._json.items():
             first.append(f"TRY(json_extract({self.column}, {quoted(json_path(steps))})) AS {name}")
-        return [first, second, third]
+        return [first, shared, second, third]
 
     def names(self) -> list[str]:
         """All columns that :meth:`layers` gives."""

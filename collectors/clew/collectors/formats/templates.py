@@ -36,14 +36,19 @@ def _member(one: Member, before: str, shape: Shape, text_at: TextAt) -> list[str
     label = quoted(before + json.dumps(one.name, ensure_ascii=False) + shape.colon)
     if one.members is not None:
         return [label, *_object(one.members, one.seen, shape, text_at)]
-    return [label, *_value(one, text_at(one.steps))]
+    return [label, *_value(one, text_at(one.steps), shape)]
 
 
-def _value(one: Member, text: str) -> list[str]:
+def _value(one: Member, text: str, shape: Shape) -> list[str]:
     if one.quotes and not one.escapes:
         args = ["'\"'", text, "'\"'"]
+    elif one.quotes or one.quotes is None:
+        args = [f"to_json({text})::VARCHAR"]
+    elif (one.object or one.array) and shape.comma == ", ":
+        # Right unless a string within holds a comma or what looks like a name: then it differs from the line.
+        args = [f"""replace(replace({text}, ',', ', '), '":', '": ')"""]
     else:
-        args = [f"to_json({text})::VARCHAR" if one.quotes or one.quotes is None else text]
+        args = [text]
     return [f"CASE WHEN {text} IS NULL THEN 'null' ELSE {_concat(args)} END"] if one.null else args
 
 
