@@ -17,11 +17,11 @@ EFFECTS, BATCH = 10_000, 1_000
 BEGIN = log(0, name="Imported", operation="send", event_id="import", label="begin")
 
 
-def _with_correlation(number: int) -> dict[str, Any]:
+def _with_correlation(_: int) -> dict[str, Any]:
     return {"correlation_id": "import-1"}
 
 
-def _with_causes(number: int) -> dict[str, Any]:
+def _with_causes(_: int) -> dict[str, Any]:
     return {"causation_id": "import"}
 
 
