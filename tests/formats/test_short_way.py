@@ -62,9 +62,9 @@ def inputs(draw: st.DrawFn) -> list[str]:
 def records(format: str, lines: Sequence[str], sample: Sequence[str]) -> list[Any]:
     (one,) = (one for one in catalogue() if one.name == format)
     found = explained(assembled(one, sample, Settings(), learn=True), lines)
-    for one in found:
-        if one.record and "keys" in one.record:
-            one.record["keys"] = {name: without_nulls(text) for name, text in one.record["keys"].items()}
+    for line in found:
+        if line.record and "keys" in line.record:
+            line.record["keys"] = {name: without_nulls(text) for name, text in line.record["keys"].items()}
     return found
 
 
