@@ -24,3 +24,15 @@ def test_the_worked_example_loads_with_its_samples() -> None:
     files = sorted((ROOT / "examples" / "formats").glob("*.yaml"))
     assert len(files) == 2
     assert [load(file).name for file in files] == ["train-ticket-logs", "train-ticket-spans"]
+
+
+def test_every_other_piece_of_a_format_in_the_manual_loads(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    pieces = [piece for piece in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "record:" in piece]
+    assert len(pieces) == 3
+    for number, piece in enumerate(pieces):
+        file = tmp_path / f"piece-{number}.yaml"
+        file.write_text(
+            piece if "format:" in piece else f"format: piece\nshape: json\n{piece}", encoding="utf-8"
+        )
+        assert load(file).record
