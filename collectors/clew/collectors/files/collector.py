@@ -27,7 +27,37 @@ PATIENCE = 0.2
 
 
 class FilesCollector:
-    """Reads files, what is in folders, what patterns match, and standard input (``-``)."""
+    """Reads files, what is in folders, what patterns match, and standard input (``-``).
+
+    *What.* A folder means its files at any depth, less hidden ones and clew's own store. gzip,
+    zstd, bzip2 and xz are recognised by their first bytes. A unit is a line, a JSON document
+    that spans lines, or an element of a top-level JSON array, as the content shows; ``raw``
+    has the columns ``line`` (string view, without the line's end) and ``position`` (number of
+    the line or element, from 1). The format is recognised from the beginning of each file.
+
+    *Sources* are contents, called by the path where each was first seen, standard input
+    ``stdin``. A file that has grown goes on where it was; one that was renamed, copied or
+    packed is the same content; one that was truncated, replaced or rewritten is another.
+    See :class:`clew.collectors.files.sources.Sources` and
+    :class:`clew.collectors.files.position.Position`. A pipe is read from its start each time.
+
+    *A last line without its end* counts when the input ends, unless it is the beginning of a
+    JSON value: that is rejected, and read when it is whole. If a counted one turns out to go
+    on when the file has grown, what continues it is a reject, so that no half of a record
+    stands beside the whole. When following, it waits for its end: a line that is no JSON, and
+    the last record of several lines, for ``pace.idle`` seconds at most.
+
+    *Rejects* name lines that are no UTF-8, hold NUL bytes or are longer than ``line_bytes``;
+    documents longer than ``document_bytes`` or broken; files that are binary or of no known
+    format; and the point where packed data is damaged or ends too early.
+
+    *Memory* is about four times ``batch_bytes`` (of which a batch holds one), whatever the
+    input; ``batch_rows`` bounds a batch of short lines. What comes by a pipe, or is appended
+    to a followed file, is delivered after ``pace.latency`` seconds.
+
+    ``format`` is a format's name or file; ``settings`` say how times and secrets are read;
+    ``stdin`` stays the caller's.
+    """
 
     def __init__(
         self,
@@ -57,7 +87,16 @@ class FilesCollector:
         self._running: list[tuple[threading.Event, ReadAhead[Batch]]] = []
 
     def batches(self, positions: Mapping[str, str]) -> Iterator[Batch]:
-        """Read on from ``positions`` (source name → committed position)."""
+        """Read on from ``positions`` (source name → committed position).
+
+        With ``follow``, until :meth:`close` is called, from whatever thread.
+
+        Raises:
+            UnknownFormat: there is no format of the name given.
+            FormatError: the format file given is wrong.
+            SourceUnavailable: after all others were read, what could not be; with ``follow``
+                only at the start, when nothing can be read. Later it is a reject.
+        """
         if self._format is not None:
             from clew.collectors.formats import named
 
