@@ -28,7 +28,8 @@ def test_the_worked_example_loads_with_its_samples() -> None:
 
 def test_every_other_piece_of_a_format_in_the_manual_loads(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
-    pieces = [piece for piece in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "record:" in piece]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    pieces = [block for language, block in blocks if not language and "record:" in block]
     assert len(pieces) == 3
     for number, piece in enumerate(pieces):
         file = tmp_path / f"piece-{number}.yaml"

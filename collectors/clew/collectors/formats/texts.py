@@ -21,7 +21,7 @@ NO_MATCH = "does not match the format's pattern and continues no record"
 
 _ENDS = "E'\\r\\n'"
 _COLUMN = re.compile(r"[A-Za-z_@#][\w .:/@#\[\]()%*-]{0,79}")
-_PAIR = r'([^\s"=]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)'
+_PAIR = r'[^\s"=]+=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)'
 _ANSI = "\x1b\\[[0-9;?]*[A-Za-z]"
 
 
@@ -131,20 +131,20 @@ def _compiled(
 
 def logfmt_as_json(source: Source) -> Source:
     """Units of ``key=value`` pairs as JSON objects; words that belong to no pair stay as ``text``."""
+    name, text = "substr(p, 1, strpos(p, '=') - 1)", "substr(p, strpos(p, '=') + 1)"
     value = (
-        """CASE WHEN starts_with(p[2], '"') THEN CASE WHEN json_valid(p[2]) THEN p[2]"""
-        " ELSE to_json(substr(p[2], 2, length(p[2]) - 2))::VARCHAR END ELSE to_json(p[2])::VARCHAR END"
+        f"""CASE WHEN starts_with({text}, '"') THEN CASE WHEN json_valid({text}) THEN {text}"""
+        f" ELSE to_json(substr({text}, 2, length({text}) - 2))::VARCHAR END ELSE to_json({text})::VARCHAR END"
+    )
+    relation = f"SELECT *, line AS logfmt, regexp_extract_all(line, {quoted(_PAIR)}) AS pairs FROM ({source.relation})"
+    members = f"array_to_string(list_transform(pairs, lambda p: to_json({name}) || ':' || {value}), ',')"
+    # Pairs with a blank between them are the whole line, or else something stands among them.
+    words = (
+        "CASE WHEN strlen(array_to_string(pairs, ' ')) < strlen(line) THEN coalesce(',\"text\":' || to_json(nullif("
+        f"trim(regexp_replace(regexp_replace(line, {quoted(_PAIR)}, '', 'g'), '\\s+', ' ', 'g')), '')), '') ELSE '' END"
     )
     relation = (
-        f"SELECT *, line AS logfmt, regexp_extract_all(line, {quoted(_PAIR)}, 1) AS names,"
-        f" regexp_extract_all(line, {quoted(_PAIR)}, 2) AS texts,"
-        f" trim(regexp_replace(regexp_replace(line, {quoted(_PAIR)}, '', 'g'), '\\s+', ' ', 'g')) AS words"
-        f" FROM ({source.relation})"
-    )
-    pairs = f"array_to_string(list_transform(list_zip(names, texts), lambda p: to_json(p[1]) || ':' || {value}), ',')"
-    words = "CASE WHEN words <> '' THEN ',\"text\":' || to_json(words) ELSE '' END"
-    relation = (
-        f"SELECT * REPLACE (CASE WHEN len(names) > 0 THEN concat('{{', {pairs}, {words}, '}}') END AS line)"
+        f"SELECT * REPLACE (CASE WHEN len(pairs) > 0 THEN concat('{{', {members}, {words}, '}}') END AS line)"
         f" FROM ({relation})"
     )
     return replace(source, relation=relation, original=source.original or "logfmt")
