@@ -119,8 +119,19 @@ def _with_usual_names(format: Format) -> Format:
     record = dict(format.record)
     for column, given in usual.record.items():
         own = record.get(column)
-        record[column] = Field(first=(own, given), place=own.place) if own else given
+        record[column] = _either(own, given) if own else given
     return replace(format, record=record)
+
+
+def _either(own: Field, usual: Field) -> Field:
+    """One field for both; where both only name paths, one conversion serves them."""
+    first, *others = usual.first or (usual,)
+    if own == Field(paths=own.paths, place=own.place) and first == Field(
+        paths=first.paths, place=first.place
+    ):
+        merged = replace(own, paths=tuple(dict.fromkeys((*own.paths, *first.paths))))
+        return Field(first=(merged, *others), place=own.place) if others else merged
+    return Field(first=(own, usual), place=own.place)
 
 
 def _named(name: str) -> Format:
