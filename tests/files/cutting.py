@@ -29,10 +29,15 @@ def cut(framer: Framer, parts: Sequence[bytes]) -> tuple[list[Found], list[Rejec
     carry = b""
     for number, part in enumerate(parts):
         data = np.frombuffer(carry + part, np.uint8)
-        units = framer.frame(data, final=number == len(parts) - 1)
-        spans = zip(units.numbers, units.starts, units.ends, strict=True)
-        found += [(int(n), data[start:end].tobytes()) for n, start, end in spans]
-        rejected += [(reject.position, reject.reason) for reject in units.rejects]
-        assert all(len(reject.raw) <= 4096 for reject in units.rejects)
-        carry = data[units.consumed :].tobytes()
+        more = True
+        while more:
+            units = framer.frame(data, final=number == len(parts) - 1)
+            spans = zip(units.numbers, units.starts, units.ends, strict=True)
+            found += [(int(n), data[start:end].tobytes()) for n, start, end in spans]
+            rejected += [(reject.position, reject.reason) for reject in units.rejects]
+            assert all(len(reject.raw) <= 4096 for reject in units.rejects)
+            more = units.more
+            assert units.consumed or not more
+            data = data[units.consumed :]
+        carry = data.tobytes()
     return found, rejected

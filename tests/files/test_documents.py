@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.files.cutting import cut, pieces
 
-from clew.collectors.files import documents
+from clew.collectors.files import brackets
 from clew.collectors.files.documents import DocumentFramer
 from clew.collectors.files.framing import framing
 
@@ -26,13 +26,13 @@ VALUES = st.recursive(
 DOCUMENTS = st.lists(st.dictionaries(TRICKY, VALUES, max_size=3) | st.lists(VALUES, max_size=2), max_size=5)
 
 
-@pytest.fixture(params=[7, 1 << 20], autouse=True, scope="module")
+@pytest.fixture(params=[(7, 1), (7, 1000), (1 << 20, 1 << 20)], autouse=True, scope="module")
 def _block(request: pytest.FixtureRequest) -> Iterator[None]:
     """The state between two blocks of a buffer matters as much as that between two buffers."""
-    before = documents.BLOCK
-    documents.BLOCK = request.param
+    before = brackets.BLOCK, brackets.MOST
+    brackets.BLOCK, brackets.MOST = request.param
     yield
-    documents.BLOCK = before
+    brackets.BLOCK, brackets.MOST = before
 
 
 def framer(size: int = 10_000) -> DocumentFramer:
@@ -92,6 +92,11 @@ def test_any_bytes_give_units_or_rejects_but_no_error(data: bytes, cuts: list[in
             [b'{"id": 1}', b'{"id": 4}'],
             ["this JSON document does not end before the next one begins"],
         ),
+        (
+            b'[{"id": 0}, {"a": [1}, {"id": 2}]\n{"id": 3}',
+            [b'{"id": 0}', b'{"id": 3}'],
+            ["this JSON document does not end before the next one begins"],
+        ),
         (b'[{"id": 1}}, {"id": 2}]', [b'{"id": 1}', b'{"id": 2}'], ["no JSON object or array"]),
         (b'[1, "x", {"id": 3}]', [b'{"id": 3}'], ["no JSON object or array"]),
         (
@@ -103,7 +108,16 @@ def test_any_bytes_give_units_or_rejects_but_no_error(data: bytes, cuts: list[in
         (b'[{"id": 1}] and more', [b'{"id": 1}'], ["no JSON object or array"]),
         (b'[{"id": "caf\xe9"}, {"id": 2}]', [b'{"id": 2}'], ["not UTF-8 at byte 12 (0xe9)"]),
     ],
-    ids=["bracket", "one bracket more", "scalars", "quotation mark", "cut off", "text behind", "encoding"],
+    ids=[
+        "bracket",
+        "swallowed",
+        "one bracket more",
+        "scalars",
+        "quotation mark",
+        "cut off",
+        "text behind",
+        "encoding",
+    ],
 )
 def test_what_is_broken_is_rejected_and_the_rest_kept(
     text: bytes, kept: list[bytes], reasons: list[str]

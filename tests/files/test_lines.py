@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,10 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.files.cutting import Found, cut, pieces
 
+from clew.collectors.files import lines as framed
 from clew.collectors.files.lines import BEGUN_JSON, LineFramer
 from clew.collectors.files.units import table
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LIMIT = 20
+
+
+@pytest.fixture(params=[(3, 1), (1 << 20, 1 << 20)], autouse=True, scope="module")
+def _block(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is found may not depend on how much is looked at in one go."""
+    before = framed.BLOCK, framed.MOST
+    framed.BLOCK, framed.MOST = request.param
+    yield
+    framed.BLOCK, framed.MOST = before
+
+
 ALPHABET = st.sampled_from(
     [
         b"\n",
@@ -70,7 +86,8 @@ def test_any_cutting_of_any_bytes_gives_the_lines(data: bytes, cuts: list[int]) 
     assert bad - {number for number, _ in rejected} == set() or named
 
 
-def test_a_run_of_lines_with_nul_bytes_is_one_reject() -> None:
+def test_lines_with_nul_bytes_that_are_found_together_are_one_reject(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framed, "MOST", 100)
     framer = LineFramer(line_bytes=100)
     found, rejected = cut(framer, [b"a\n\0\n\0\0\nb\0\nc\nd\0\n", b""])
     assert found == [(1, b"a"), (5, b"c")]

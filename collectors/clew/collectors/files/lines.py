@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20
 """Bytes looked at in one go: with its masks it stays in the second-level cache."""
 
+MOST = 1 << 20
+"""Lines found in one go, so that a buffer of very short ones does not fill the memory."""
+
 BOM = b"\xef\xbb\xbf"
 NUL, NEWLINE, RETURN = 0, 10, 13
 BEGUN_JSON = re.compile(rb'\s*(\{|\[\s*[\[{"])')
@@ -33,21 +36,28 @@ class Scan(NamedTuple):
     newlines: Offsets
     nul: bool
     beyond_ascii: bool
+    upto: int
+    """How many bytes were looked at."""
 
 
 def scan(data: Bytes) -> Scan:
-    """Find the newlines, and whether any byte is NUL or beyond ASCII."""
+    """Find the newlines, and whether any byte is NUL or beyond ASCII; stop after :data:`MOST`."""
     import numpy as np
 
-    found, nul, beyond = [], False, False
+    found, nul, beyond, count = [], False, False, 0
     for at in range(0, len(data), BLOCK):
+        if count > MOST:
+            data = data[:at]
+            break
         block = data[at : at + BLOCK]
         where = np.flatnonzero(block == NEWLINE)
         where += at
         found.append(where)
+        count += len(where)
         nul = nul or block.min() == NUL
         beyond = beyond or bool(block.max() & 0x80)
-    return Scan(np.concatenate(found) if found else np.empty(0, np.int64), nul, beyond)
+    newlines = np.concatenate(found) if found else np.empty(0, np.int64)
+    return Scan(newlines, nul, beyond, len(data))
 
 
 class LineFramer:
@@ -55,7 +65,7 @@ class LineFramer:
 
     The end of a line is not part of it, be it ``\n`` or ``\r\n``; nor is a byte-order
     mark at the very beginning. Empty lines are counted and left out. Rejected are lines
-    that are not UTF-8, hold NUL bytes (a run of such lines is one reject) or are longer
+    that are not UTF-8, hold NUL bytes (lines of a run that are found together are one reject) or are longer
     than ``line_bytes``, which are not kept in memory.
 
     ``number`` is the number of lines before, ``at_start`` says that there are none, and
@@ -84,7 +94,9 @@ class LineFramer:
         """
         import numpy as np
 
-        newlines, nul, beyond_ascii = scan(data)
+        newlines, nul, beyond_ascii, upto = scan(data)
+        more = upto < len(data)
+        data, final = data[:upto], final and not more
         rejects: list[Reject] = []
         begin = self._begin(data, newlines, rejects, final=final)
         ends = newlines[1:] if begin and len(newlines) and newlines[0] < begin else newlines
@@ -116,7 +128,17 @@ class LineFramer:
         if unended:
             afters[-1:] = len(data)
         units = Units(
-            starts, ends, afters, numbers, consumed, resume, self._number, rejects, unended=unended, held=held
+            starts,
+            ends,
+            afters,
+            numbers,
+            consumed,
+            resume,
+            self._number,
+            rejects,
+            unended=unended,
+            held=held,
+            more=more,
         )
         self._drop(data, units, nul=nul, beyond_ascii=beyond_ascii)
         return units

@@ -173,21 +173,26 @@ class Reader:
             if self._framer is None:
                 self._carry = data
                 return
-        units = self._framer.frame(data, final=moment.last and not self._stream.damage)
-        if units.held and moment.idle:
-            units.rejects.pop()
-            units.held = False
-        if self.plan is None and len(units.starts):
-            try:
-                self.plan = self._recognised(data, units)
-            except UnknownFormat as error:
-                reason = f"{error}; {error.help}" if error.help else str(error)
-                yield from self._unreadable(reason, data, moment)
-                return
-        yield from self._batches(self._framer, data, units, moment)
-        self._base += units.consumed
-        if units.consumed < len(data):
-            self._carry = data[units.consumed :]
+        more = True
+        while more:
+            units = self._framer.frame(data, final=moment.last and not self._stream.damage)
+            more = units.more
+            if units.held and moment.idle:
+                units.rejects.pop()
+                units.held = False
+            if self.plan is None and len(units.starts):
+                try:
+                    self.plan = self._recognised(data, units)
+                except UnknownFormat as error:
+                    reason = f"{error}; {error.help}" if error.help else str(error)
+                    yield from self._unreadable(reason, data, moment)
+                    return
+            now = replace(moment, at_end=False, last=False) if more else moment
+            yield from self._batches(self._framer, data, units, now)
+            self._base += units.consumed
+            data = data[units.consumed :]
+        if len(data):
+            self._carry = data
 
     def _begin(self, data: Bytes, moment: _Moment) -> str:
         """Find out how to cut the input; why it cannot be read, or ""."""
@@ -269,7 +274,8 @@ class Reader:
         while until < rows:
             until = min(until + step, rows)
             raw = table(data, units.starts[row:until], units.ends[row:until], units.numbers[row:until])
-            if until == rows and (release or len(data) - int(units.starts[row]) > self._limits.line_bytes):
+            endless = len(data) - int(units.starts[row]) > self._limits.line_bytes or (units.more and not row)
+            if until == rows and (release or endless):
                 return raw
             whole = self.plan.complete(raw["line"]) if self.plan else 0
             if whole:

@@ -53,6 +53,8 @@ class Units:
     """Whether each unit is an element of a top-level array; None for lines."""
     within: bool = False
     """Whether ``resume`` lies in a top-level array."""
+    more: bool = False
+    """The framer stopped early: what lies behind ``consumed`` can be framed at once."""
     unended: bool = False
     """The last unit is a line whose end was not there."""
     held: bool = False
