@@ -21,6 +21,7 @@ from clew.collectors.record import Batch, Reject
 from clew.reconstruct import open_store
 from clew.reconstruct.duckdb.file import DuckFile
 from clew.reconstruct.duckdb.schema import create
+from clew.reconstruct.duckdb.store import VERSION
 from clew.reconstruct.duckdb.versions import Layout
 from clew.reconstruct.errors import StoreMissing
 from clew.reconstruct.ingest import ingest
@@ -115,7 +116,7 @@ def test_a_source_that_cannot_be_read_is_a_problem_and_not_an_error(store: Store
 def test_wrong_use_of_the_collector_is_raised_and_the_store_is_free(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UnknownFormat):
         ingest(store, Given(numbered("a", 2), UnknownFormat("no format of that name")))
-    other = DuckFile(tmp_path / "store", layout=Layout(1, create), timeout=0)
+    other = DuckFile(tmp_path / "store", layout=Layout(VERSION, create), timeout=0)
     with other.reading() as connection:
         assert connection.execute("SELECT count(*) FROM store.records").fetchall() == [(3,)]
     other.close()
@@ -125,7 +126,7 @@ def test_the_store_is_free_and_the_collector_left_at_the_end(store: Store, tmp_p
     given = Given(numbered("a", 2))
     ingest(store, given)
     assert given.left
-    other = DuckFile(tmp_path / "store", layout=Layout(1, create), timeout=0)
+    other = DuckFile(tmp_path / "store", layout=Layout(VERSION, create), timeout=0)
     with other.writing() as connection:
         assert connection.execute("SELECT count(*) FROM store.sources").fetchall() == [(1,)]
     other.close()

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 
@@ -216,6 +217,10 @@ class Batch:
     first: bool = False
     """The source is read from its beginning (a new, replaced or truncated file, another
     standard input): counting of identical lines begins anew with this batch."""
+    short: str | None = None
+    """A cheaper SELECT that decodes some rows of ``raw``, each to one Record, exactly as
+    ``select`` would. What it rejects, told by its ``position``, is left to ``select``.
+    Only for batches that are ``rowwise``."""
     rowwise: bool = False
     """Every row of ``raw`` decodes by itself, whatever stands beside it: so batches of one
     ``select`` may be decoded together, which saves planning it anew for each small file."""
@@ -233,12 +238,29 @@ class Batch:
             # A cast from a zoned time gives local time otherwise.
             connection.execute("SET TimeZone = 'UTC'")
             if self.raw is None:
-                select = f"SELECT * FROM ({empty_select()})"
-            else:
-                connection.register("raw", self.raw)
-                select = self.select
-            table: pa.Table = connection.sql(select).to_arrow_table()
+                table: pa.Table = connection.sql(empty_select()).to_arrow_table()
+                return table
+            return decoded(connection, self.raw, self.select, self.short)
+
+
+def decoded(
+    connection: duckdb.DuckDBPyConnection, raw: pa.Table, select: str, short: str | None = None
+) -> pa.Table:
+    """The rows of ``select`` over ``raw``, those that ``short`` knows by it."""
+    import pyarrow as pa
+
+    connection.register("raw", raw)
+    if short is None:
+        table: pa.Table = connection.sql(select).to_arrow_table()
         return table
+    known: pa.Table = connection.sql(f"SELECT * FROM ({short}) WHERE reject IS NULL").to_arrow_table()
+    connection.register("known", known)
+    connection.register("input", raw)
+    connection.execute(
+        "CREATE OR REPLACE TEMP VIEW raw AS FROM input WHERE position NOT IN (SELECT position FROM known)"
+    )
+    rest: pa.Table = connection.sql(select).to_arrow_table()
+    return pa.concat_tables([known, rest])
 
 
 def empty_select() -> str:

@@ -235,9 +235,9 @@ class Reader:
             yield self._batch(None, place, [Reject(place.number + 1, reason, raw[:RAW_BYTES])], moment)
 
     def _batches(self, cut: Framer, data: Bytes, units: Units, moment: _Moment) -> Iterator[Batch]:
-        """The units in batches of even size, each with the rejects up to it."""
+        """The units in batches, each with the rejects up to it; a small rest goes with what follows it."""
         rows, row = len(units.starts), 0
-        step = -(-rows // (-(-rows // self._limits.batch_rows) or 1))
+        step = self._limits.batch_rows
         held = digest(data[units.resume :].tobytes()) if units.held else ""
         if held and held == self.position.held:
             units.rejects.pop()
@@ -245,6 +245,8 @@ class Reader:
         rejects = units.rejects
         raw_bytes = self._stream.raw_bytes()
         while row < rows:
+            if row and rows - row < step and not (moment.at_end or units.more or self._input.live):
+                break
             raw = self._whole_records(data, units, row, step, release=release)
             if raw is None:
                 break
@@ -340,6 +342,7 @@ class Reader:
             source=self.source,
             raw=raw,
             select=self.plan.select if raw is not None and self.plan else empty_select(),
+            short=self.plan.short if raw is not None and self.plan else None,
             position=place.text(),
             rejects=tuple(rejects),
             watermark=Watermark(time.time_ns() // 1000 - LATENESS_US, exact=False)

@@ -15,7 +15,7 @@ from clew.collectors.formats.language import Field, Format, Shape
 from clew.collectors.formats.lines import compile_lines
 from clew.collectors.formats.loader import built_in
 from clew.collectors.formats.output import Source
-from clew.collectors.formats.plans import Grouping, Plan
+from clew.collectors.formats.plans import Grouping, Plan, Selects
 from clew.collectors.formats.recognition import best
 from clew.collectors.formats.redaction import redacted
 from clew.collectors.formats.settings import Settings
@@ -59,8 +59,13 @@ def assembled(
     count = complete_count(unjoined, multiline)
     if multiline is not None:
         source = joined_lines(source, multiline)
-    select = redacted(_select(format, inner, settings, source, learn=learn), settings.redaction)
-    return Plan("/".join(names), select, Grouping(count) if count else None)
+    selects = _selects(format, inner, settings, source, learn=learn, apart=count is None)
+    return Plan(
+        "/".join(names),
+        redacted(selects.select, settings.redaction),
+        redacted(selects.short, settings.redaction) if selects.short else None,
+        Grouping(count) if count else None,
+    )
 
 
 def _check_zone(zone: str) -> None:
@@ -74,11 +79,13 @@ def _check_zone(zone: str) -> None:
         ) from None
 
 
-def _select(format: Format, sample: Sequence[str], settings: Settings, source: Source, *, learn: bool) -> str:
+def _selects(
+    format: Format, sample: Sequence[str], settings: Settings, source: Source, *, learn: bool, apart: bool
+) -> Selects:
     match format.shape:
         case Shape.JSON if format.rows:
             compile_them = compile_rows if any(row.sql for row in format.rows) else compile_json
-            return cached(
+            select = cached(
                 lambda: compile_them(format, settings, source.relation),
                 "rows",
                 format,
@@ -86,19 +93,21 @@ def _select(format: Format, sample: Sequence[str], settings: Settings, source: S
                 source.relation,
             )
         case Shape.JSON:
-            return compile_lines(_with_usual_names(format), settings, sample if learn else (), source)
+            learned = sample if learn else ()
+            return compile_lines(_with_usual_names(format), settings, learned, source, apart=apart)
         case Shape.LOGFMT:
             source = logfmt_as_json(source)
             learned = _texts(source, sample) if learn else ()
-            return compile_lines(_with_usual_names(format), settings, learned, source)
+            return compile_lines(_with_usual_names(format), settings, learned, source, apart=apart)
         case Shape.TEXT:
-            return cached(lambda: compile_text(format, settings, source), "text", format, settings, source)
+            select = cached(lambda: compile_text(format, settings, source), "text", format, settings, source)
         case Shape.CSV:
             header = _header(format, sample)
             usual = _with_usual_names(format)
-            return cached(
+            select = cached(
                 lambda: compile_csv(usual, settings, source, header), "csv", usual, settings, source, header
             )
+    return Selects(select)
 
 
 def _header(format: Format, sample: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from clew.collectors.errors import FormatError
 from clew.collectors.formats.columns import PLACEHOLDER
 from clew.collectors.formats.language import Field, Format, Place, Sample, Shape
 from clew.collectors.formats.paths import quoted
+from clew.collectors.record import decoded
 
 if TYPE_CHECKING:
     from clew.collectors.formats.plans import Plan
@@ -37,10 +38,7 @@ def explained(plan: Plan, lines: Sequence[str]) -> list[Explained]:
 
     table = pa.table({"line": pa.array(lines, pa.string()), "position": range(1, len(lines) + 1)})
     with duckdb.connect() as connection:
-        connection.register("raw", table)
-        found = connection.execute(plan.select)
-        names = [column[0] for column in found.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        rows = decoded(connection, table, plan.select, plan.short).to_pylist()
     entries = []
     for row in sorted(rows, key=lambda row: row["position"]):
         position, reject, raw = row.pop("position"), row.pop("reject"), row["body"]

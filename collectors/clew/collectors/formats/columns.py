@@ -57,6 +57,8 @@ class Columns:
     values: dict[str, str] = field(default_factory=dict)
     sql: dict[str, str] = field(default_factory=dict)
     keys: str = "NULL::VARCHAR"
+    blank_keys: bool = False
+    """``keys`` may hold empty texts, which name nothing."""
     claims: list[Claim] = field(default_factory=list)
     key_claims: list[Found] = field(default_factory=list)
     """Taken into keys or correlation_id wherever they hold something."""
@@ -220,9 +222,11 @@ class ColumnCompiler:
         names = [_within(scope, name) for scope in scopes for name in other if name not in elsewhere]
         others = self.lookup.find(names, shared=True)
         if "keys" in self.format.record:
+            self.result.blank_keys = True
             self.result.keys = self.expression(self.format.record["keys"].sql or "NULL")
         elif len(places) + len(others) > _FEW:
             self.result.keys = self._keys_object([*places, *others])
+            self.result.blank_keys = True
         elif pieces := [*self._pieces(places, instance=True), *self._pieces(others, instance=False)]:
             self.result.keys = f"'{{' || nullif(concat_ws(',', {', '.join(pieces)}), '') || '}}'"
         self.result.key_claims = [*places, *others]

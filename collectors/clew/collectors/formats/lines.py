@@ -2,7 +2,9 @@
 
 Lines that fit a shape learned from the sample take the short way; all others take the
 full one, which asks for every shared name. Both give the same Record: a test holds them
-to it. The short way costs one extraction, one comparison and one concatenation per line.
+to it. The short way costs one extraction, one comparison and one concatenation per line,
+and is so much quicker to plan that the two are statements of their own where every line
+is a record by itself.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from clew.collectors.formats.language import Format
 from clew.collectors.formats.leftovers import patches, rest_of
 from clew.collectors.formats.output import TYPES, UNIT, Source, final, with_items
 from clew.collectors.formats.paths import Steps, json_path, quoted
+from clew.collectors.formats.plans import Selects
 from clew.collectors.formats.settings import Settings
 from clew.collectors.formats.shapes import Shapes, learn
 from clew.collectors.formats.templates import less, whole
@@ -26,11 +29,17 @@ NOT_JSON = "not valid JSON"
 NOT_OBJECT = "valid JSON, but not an object"
 NOT_LOGFMT = "no key=value in it"
 
+OTHER_SHAPE = "of another shape"
+
 RAW = Source()
 
 # An empty ID names nothing; a key's name never holds a quote.
 _WITHOUT_BLANKS = """nullif(CASE WHEN contains(all_keys, ':""')
     THEN replace(regexp_replace(all_keys, '"[^"]*":""(,|(}))', '\\2', 'g'), ',}', '}') ELSE all_keys END, '{}')"""
+
+
+def _full_keys(columns: Columns) -> str:
+    return _WITHOUT_BLANKS if columns.blank_keys else "all_keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +72,18 @@ class _Short:
         unit = UNIT if source.lenient else f"CASE WHEN shape = 0 THEN {UNIT} END AS {UNIT}"
         return f"SELECT {', '.join([*columns, unit])} FROM ({layer})"
 
-    def way(self, source: Source) -> str:
-        """The SELECT over :meth:`read` for the lines that fit a shape."""
-        layer = "SELECT *, NULL::VARCHAR AS reject FROM known WHERE shape > 0"
+    @staticmethod
+    def reject(*, apart: bool) -> str:
+        """SQL of why a row is left to the full way."""
+        return f"CASE WHEN shape = 0 THEN {quoted(OTHER_SHAPE)} END" if apart else "NULL::VARCHAR"
+
+    def way(self, source: Source, known: str, *, apart: bool) -> str:
+        """The SELECT over ``known``, which is :meth:`read`, for the lines that fit a shape.
+
+        With ``apart`` the others are marked instead of left out: a filter in the midst of
+        an expression costs more than all that is computed in vain.
+        """
+        layer = f"SELECT *, {self.reject(apart=apart)} AS reject FROM {known}"
         for named in (self.columns.texts, self.columns.values):
             layer = with_items(layer, [f"{sql} AS {name}" for name, sql in named.items()])
         layer = with_items(layer, [_column(name, self.columns) for name in COMPUTED])
@@ -75,8 +93,11 @@ class _Short:
             for number, shape in enumerate(self.shapes.shapes, 1)
         ]
         layer = with_items(layer, [f"{self.columns.keys} AS all_keys"])
-        layer = with_items(layer, [f"{_WITHOUT_BLANKS} AS full_keys"])
-        return final(layer, "full_keys", f"CASE shape {' '.join(cases)} END", source)
+        layer = with_items(layer, [f"{_full_keys(self.columns)} AS full_keys"])
+        attributes = (
+            f"CASE shape {' '.join(cases)} END" if len(cases) > 1 else cases[0].partition(" THEN ")[2]
+        )
+        return final(layer, "full_keys", attributes, source)
 
 
 def taken_by(columns: Columns) -> Callable[[Steps], str | None]:
@@ -100,13 +121,25 @@ def compile_lines(
     settings: Settings,
     sample: Sequence[str] = (),
     source: Source = RAW,
-) -> str:
-    """The SELECT of a format whose units are JSON objects that become one row each."""
+    *,
+    apart: bool = False,
+) -> Selects:
+    """The SELECTs of a format whose units are JSON objects that become one row each.
+
+    ``apart`` says that a row of ``raw`` is decoded the same whatever stands beside it, so
+    that the short way may go first and the full one take the rows that are left.
+    """
     full = cached(lambda: _full(format, settings), "full", format, settings)
     containers = vocabulary().containers if format.vocabulary else ()
     shapes = learn(sample, full.asked | {(outer, *steps) for outer in containers for steps in full.asked})
     return cached(
-        lambda: _select(format, settings, full, shapes, source), "lines", format, settings, shapes, source
+        lambda: _select(format, settings, full, shapes, source, apart=apart),
+        "lines",
+        format,
+        settings,
+        shapes,
+        source,
+        apart,
     )
 
 
@@ -129,14 +162,20 @@ def _full(format: Format, settings: Settings) -> _Full:
     return _Full(lookup, columns, asked)
 
 
-def _select(format: Format, settings: Settings, full: _Full, shapes: Shapes | None, source: Source) -> str:
+def _select(
+    format: Format, settings: Settings, full: _Full, shapes: Shapes | None, source: Source, *, apart: bool
+) -> Selects:
     if shapes is None:
-        return _full_way(format, full, source)
+        return Selects(_full_way(format, full, source))
     short = _short(format, settings, shapes, full.asked)
+    if apart:
+        return Selects(
+            _full_way(format, full, source), short.way(source, f"({short.read(source)})", apart=True)
+        )
     # Materialized, so that lines are read once; a line itself goes on only where it is still needed.
     rest = replace(source, relation=f"SELECT * EXCLUDE ({UNIT}), {UNIT} AS line FROM known WHERE shape = 0")
-    return (
-        f"WITH known AS MATERIALIZED ({short.read(source)}) {short.way(source)}"
+    return Selects(
+        f"WITH known AS MATERIALIZED ({short.read(source)}) {short.way(source, '(FROM known WHERE shape > 0)', apart=False)}"
         f" UNION ALL {_full_way(format, full, rest)}"
     )
 
@@ -151,7 +190,7 @@ def _full_way(format: Format, full: _Full, source: Source) -> str:
         layer = with_items(layer, [f"{sql} AS {name}" for name, sql in named.items()])
     layer = with_items(layer, [_column(name, columns) for name in COMPUTED])
     layer = with_items(layer, [f"{columns.keys} AS all_keys"])
-    layer = with_items(layer, [f"{_WITHOUT_BLANKS} AS full_keys"])
+    layer = with_items(layer, [f"{_full_keys(columns)} AS full_keys"])
     patched = patches("line", columns, "p", "full_keys")
     items = [f"{sql} AS {name}" for name, sql in patched.items()]
     layer = with_items(layer, [*items, f"{_reject(lookup)} AS reject"])

@@ -21,12 +21,23 @@ class Grouping:
 
 
 @dataclass(frozen=True, slots=True)
+class Selects:
+    """One SELECT that decodes every unit, and perhaps a cheaper one that decodes some of them."""
+
+    select: str
+    short: str | None = None
+    """Gives the same rows for the units it knows, and one with a ``reject`` for any other."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How to decode one source. ``select`` runs over ``raw(line VARCHAR, position BIGINT)``."""
 
     format: str
     """The format's name; inner formats follow after a slash: ``docker/pino``."""
     select: str
+    short: str | None = None
+    """See :class:`Selects`; None also where a unit is not a record of its own."""
     multiline: Grouping | None = None
     """None where every unit is a record of its own."""
 

@@ -119,9 +119,9 @@ def learn(lines: Sequence[str], asked: Iterable[Steps]) -> Shapes | None:
             shapes.append(Shape(members, colon, comma, 1))
     shapes.sort(key=lambda shape: -shape.lines)
     kept = tuple(shape for shape in shapes[:MOST_SHAPES] if shape.lines * _LEAST_SHARE >= len(lines))
-    if not kept or any(sum(1 for _ in _leaves(shape.members)) > _MOST_MEMBERS for shape in kept):
+    if not kept or any(sum(1 for _ in values_in(shape.members)) > _MOST_MEMBERS for shape in kept):
         return None
-    leaves = [member for shape in kept for member in _leaves(shape.members)]
+    leaves = [member for shape in kept for member in values_in(shape.members)]
     return Shapes(
         kept,
         leaves=frozenset(member.steps for member in leaves),
@@ -221,9 +221,10 @@ def _joined(old: Member, new: Member, lines: int) -> Member | None:
     )
 
 
-def _leaves(members: Iterable[Member]) -> Iterable[Member]:
+def values_in(members: Iterable[Member]) -> Iterable[Member]:
+    """The members that are values and not looked into, at any depth."""
     for member in members:
         if member.members is None:
             yield member
         else:
-            yield from _leaves(member.members)
+            yield from values_in(member.members)

@@ -6,10 +6,13 @@ import json
 from collections.abc import Callable, Sequence
 
 from clew.collectors.formats.paths import Steps, quoted
-from clew.collectors.formats.shapes import Member, Shape
+from clew.collectors.formats.shapes import Member, Shape, values_in
 
 TextAt = Callable[[Steps], str]
 """SQL of the text at a leaf."""
+
+NEVER_LEFT = "true"
+"""The condition of what is always taken."""
 
 
 def whole(shape: Shape, text_at: TextAt) -> str:
@@ -78,10 +81,28 @@ def _literal(sql: str) -> bool:
 
 
 def less(shape: Shape, text_at: TextAt, taken: Callable[[Steps], str | None]) -> str:
-    """The object without what ``taken`` (SQL condition at a leaf) says; NULL when nothing is left."""
+    """The object without what ``taken`` (SQL condition at a leaf) says; NULL when nothing is left.
+
+    In nearly every line all that can be taken is, and then only the rest is written; member
+    by member only in the others.
+    """
     compact = Shape(shape.members, ":", ",", shape.lines)
-    pieces = _left(compact.members, shape.lines, compact, text_at, taken)
-    return f"nullif(concat('{{', concat_ws(',', {', '.join(pieces)}), '}}'), '{{}}')"
+
+    def written(of: Callable[[Steps], str | None]) -> str:
+        pieces = _left(compact.members, shape.lines, compact, text_at, of)
+        return (
+            f"nullif(concat('{{', concat_ws(',', {', '.join(pieces)}), '}}'), '{{}}')" if pieces else "NULL"
+        )
+
+    conditions = [
+        f"(({condition}) OR {text_at(leaf.steps)} IS NULL)" if not leaf.null else f"({condition})"
+        for leaf in values_in(compact.members)
+        if (condition := taken(leaf.steps)) not in {None, NEVER_LEFT}
+    ]
+    if not conditions:
+        return written(taken)
+    rest = written(lambda steps: NEVER_LEFT if taken(steps) is not None else None)
+    return f"CASE WHEN {' AND '.join(conditions)} THEN {rest} ELSE {written(taken)} END"
 
 
 def _left(
@@ -92,10 +113,12 @@ def _left(
     run: list[str] = []
     for one in members:
         condition = taken(one.steps) if one.members is None else None
+        if condition == NEVER_LEFT:
+            continue
         if one.members is not None:
             inner = _left(one.members, one.seen, shape, text_at, taken)
             label = quoted(json.dumps(one.name, ensure_ascii=False) + ":{")
-            args = [label, f"concat_ws(',', {', '.join(inner)})", "'}'"]
+            args = [label, f"concat_ws(',', {', '.join(inner)})" if inner else "''", "'}'"]
         else:
             args = _member(one, "", shape, text_at)
         always = one.seen == lines or (one.null and one.members is None)

@@ -9,7 +9,7 @@ from clew.collectors.record import RECORD_COLUMNS
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.linking import linked
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows
-from clew.reconstruct.duckdb.schema import EVIDENCE
+from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS
 from clew.reconstruct.model import Evidence, FlowDetail, Settings
 from clew.reconstruct.passes.order import order
 from clew.reconstruct.salt import salt
@@ -31,7 +31,9 @@ def detail(
     if flow is None:
         return None
     one = judged(as_of, settings.limit_us, flow)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE one AS SELECT {FLOW_COLUMNS} FROM ({one})").fetchall()
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE one AS SELECT {FLOW_COLUMNS}, 1 AS nth FROM ({one})"
+    ).fetchall()
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE one_keys AS
         SELECT flow, name, value FROM store.flow_keys WHERE flow = {flow}
@@ -83,7 +85,7 @@ def _records(
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE mine AS
         SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, false AS shared
-        FROM store.records AS r WHERE r.flow = {flow} ORDER BY r.time, r.content LIMIT {int(limit)}
+        FROM {OBSERVATIONS} AS r WHERE r.flow = {flow} ORDER BY r.time, r.content LIMIT {int(limit)}
     """).fetchall()
     shares = connection.execute(f"SELECT record FROM store.shared WHERE flow = {flow}").fetchall()
     if shares:
@@ -91,7 +93,7 @@ def _records(
         connection.execute(f"""
             INSERT INTO mine
             SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, true
-            FROM store.records AS r WHERE r.record IN ({listed}) ORDER BY r.time, r.content
+            FROM {OBSERVATIONS} AS r WHERE r.record IN ({listed}) ORDER BY r.time, r.content
         """).fetchall()
     rows = connection.execute(f"""
         SELECT * EXCLUDE (content, event_h, span_h) FROM mine

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from clew.reconstruct.duckdb.faults import is_locked, missing, not_a_store, of_system, told
+from clew.reconstruct.duckdb.schema import ROW_GROUP
 from clew.reconstruct.duckdb.scratch import Scratch
 from clew.reconstruct.duckdb.turns import Turns, busy
 from clew.reconstruct.duckdb.versions import create, is_outdated, update
@@ -32,6 +33,7 @@ TIMEOUT_SECONDS = 30.0
 MEMORY_LIMIT = "1200MB"
 """For DuckDB's own buffers; with what the process needs besides, 2 GB is not exceeded."""
 
+ROWS = f"ROW_GROUP_SIZE {ROW_GROUP}"
 _WATCH_SECONDS = 0.01
 _IDLE_SECONDS = 1.0
 """After so long without a batch the file is closed although no clew waits: other programs
@@ -206,7 +208,7 @@ class DuckFile:
         """ATTACH; where a program that takes no turns has the file, ask until ``deadline``."""
         import duckdb
 
-        mode = "READ_ONLY" if read_only else "READ_WRITE"
+        mode = "READ_ONLY" if read_only else f"READ_WRITE, {ROWS}"
         connection = self._workbench()
         while True:
             try:
@@ -300,6 +302,8 @@ class DuckFile:
             )
             # A cast from a zoned time gives local time otherwise.
             connection.execute("SET TimeZone = 'UTC'")
+            # Records need no order among themselves, and keeping one keeps one core waiting.
+            connection.execute("SET preserve_insertion_order = false")
             # DuckDB draws one on stdout by itself where Python runs interactively.
             connection.execute("SET enable_progress_bar = false")
             own = [_quoted(f"{self.path}{end}") for end in ("", ".wal", ".wal.checkpoint", ".wal.recovery")]
@@ -360,7 +364,7 @@ class DuckFile:
         if self._scratch is None:
             raise RuntimeError("no scratch folder")
         made = self._scratch.folder / f"new-{os.getpid()}-{threading.get_ident()}"
-        connection.execute(f"ATTACH {_quoted(made)} AS store (TYPE duckdb, STORAGE_VERSION 'latest')")
+        connection.execute(f"ATTACH {_quoted(made)} AS store (TYPE duckdb, STORAGE_VERSION 'latest', {ROWS})")
         create(connection, self._layout)
         connection.execute("DETACH store")
         try:

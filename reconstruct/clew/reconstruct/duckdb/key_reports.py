@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.duckdb.schema import OBSERVATIONS
 from clew.reconstruct.keys import class_of
 from clew.reconstruct.model import KeyClass, KeyReport, Settings
 
@@ -58,11 +59,11 @@ def keys(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[KeyR
 
 def _see(connection: duckdb.DuckDBPyConnection) -> None:
     """``key_seen(name, value, flow, records)``, and ``keyed``: every record with what names it."""
-    connection.execute("""
+    connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE keyed AS
         SELECT scope_no, correlation_key AS name, correlation_id AS value, flow,
             coalesce(trace_h, event_h) AS home, trace_h, event_h, cause_h, span_h, parent_h, operation
-        FROM store.records WHERE correlation_key IS NOT NULL AND correlation_id IS NOT NULL
+        FROM {OBSERVATIONS} WHERE correlation_key IS NOT NULL AND correlation_id IS NOT NULL
     """).fetchall()
     connection.execute("""
         CREATE OR REPLACE TEMP TABLE key_seen AS

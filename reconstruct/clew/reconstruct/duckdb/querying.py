@@ -68,7 +68,7 @@ def select_flows(
 ) -> None:
     """Make the temporary tables ``answer`` and ``answer``_keys.
 
-    They hold the flows asked for, in order, and the keys of these.
+    They hold the flows asked for, ``nth`` in the order asked for, and the keys of these.
     """
     where: list[str] = ["true"]
     bound: list[object] = []
@@ -112,14 +112,15 @@ def select_flows(
     if which.sort not in SORTS:
         raise ValueError(f"cannot sort by {which.sort!r}: known are {', '.join(SORTS)}")
     direction = "DESC NULLS LAST" if which.descending else "ASC NULLS LAST"
+    order = f"ORDER BY {SORTS[which.sort]} {direction}, flow_id, scope"
     limit = f"LIMIT {int(which.limit)}" if which.limit is not None else ""
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE {answer} AS
-        SELECT {FLOW_COLUMNS} FROM ({judged(as_of, settings.limit_us)}) AS judged
+        SELECT {FLOW_COLUMNS}, row_number() OVER ({order}) AS nth
+        FROM ({judged(as_of, settings.limit_us)}) JOIN store.scopes USING (scope_no)
         WHERE {" AND ".join(where)}
-        ORDER BY {SORTS[which.sort]} {direction}, flow_id,
-            (SELECT scope FROM store.scopes AS named WHERE named.scope_no = judged.scope_no) {limit}
+        {order} {limit}
         """,
         bound,
     ).fetchall()
@@ -132,15 +133,15 @@ def select_flows(
 def to_flows(
     connection: duckdb.DuckDBPyConnection, answer: str, start: int, count: int, scope_of: dict[int, str]
 ) -> list[Flow]:
-    """Rows ``start`` and on of ``answer`` as flows."""
+    """The ``count`` flows of ``answer`` after the first ``start``."""
     rows = connection.execute(
-        f"SELECT {FLOW_COLUMNS} FROM {answer} WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
+        f"SELECT {FLOW_COLUMNS} FROM {answer} WHERE nth > ? AND nth <= ? ORDER BY nth",
         [start, start + count],
     ).fetchall()
     keys: dict[int, dict[str, list[str]]] = {}
     for flow, name, value in connection.execute(
         f"""SELECT k.flow, k.name, k.value FROM {answer}_keys AS k
-           SEMI JOIN (SELECT flow FROM {answer} WHERE rowid >= ? AND rowid < ?) USING (flow)
+           SEMI JOIN (SELECT flow FROM {answer} WHERE nth > ? AND nth <= ?) USING (flow)
            ORDER BY k.flow, k.name, k.value""",
         [start, start + count],
     ).fetchall():

@@ -6,19 +6,28 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clew.collectors.record import RECORD_COLUMNS
-from clew.reconstruct.duckdb.schema import ENGINE_TABLE_NAMES, ENGINE_TABLES, RECORD_TABLE, create
+from clew.reconstruct.duckdb.schema import (
+    ENGINE_TABLE_NAMES,
+    ENGINE_TABLES,
+    OBSERVATIONS,
+    RECORD_TABLE,
+    SERIES_COLUMNS,
+    create,
+)
 from clew.reconstruct.duckdb.writing import absorb
 from clew.reconstruct.keys import KeyNames
 from clew.reconstruct.passes.context import Context
-from clew.reconstruct.passes.identify import staging
+from clew.reconstruct.passes.identify import SERIES, insertion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import duckdb
 
     from clew.reconstruct.model import Settings
 
 CHUNK = 250_000
-"""Records put through the passes at a time."""
+"""Records put through the passes at a time, more or less."""
 
 TOLD_AT_END = frozenset({"end_time", "status", "outcome", "error_type", "error_message"})
 """Columns that nobody knew of a span while it ran."""
@@ -34,41 +43,54 @@ def rebuild(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     for statement in (RECORD_TABLE + ENGINE_TABLES).split(";"):
         if statement.strip():
             connection.execute(statement)
-    replay(connection, "store.records_before", settings)
+    before = "(SELECT * FROM store.records_before JOIN store.series USING (series))"
+    replay(connection, before, settings)
     connection.execute("DROP TABLE store.records_before")
 
 
-def replay(connection: duckdb.DuckDBPyConnection, table: str, settings: Settings) -> None:
-    """Put the records of ``table`` into ``store``.
+def replay(connection: duckdb.DuckDBPyConnection, rows: str, settings: Settings) -> None:
+    """Put the records of ``rows`` into ``store``, whose series are there.
 
-    ``table`` has the Record's columns, ``record``, ``source_no`` and ``scope_no``.
+    ``rows`` has the Record's columns, ``record``, ``batch``, ``source_no`` and ``scope_no``.
     """
     names = KeyNames.of(settings)
-    scopes = connection.execute("SELECT scope_no, scope FROM store.scopes ORDER BY scope_no").fetchall()
-    last = int(connection.execute(f"SELECT coalesce(max(record), 0) FROM {table}").fetchall()[0][0])
-    for scope_no, scope in scopes:
-        for start in range(0, last, CHUNK):
-            select = f"""
-                SELECT {COLUMNS}, NULL::VARCHAR AS reject, source_no AS stored_source FROM {table}
-                WHERE scope_no = {scope_no} AND record > {start} AND record <= {start + CHUNK}
-            """
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE decoded AS {staging(select, scope, names)}")
-            if not connection.execute("SELECT count(*) FROM decoded").fetchall()[0][0]:
-                continue
-            base = int(
-                connection.execute("SELECT coalesce(max(record), 0) FROM store.records").fetchall()[0][0]
-            )
-            context = Context(
-                connection=connection,
-                scope=scope,
-                scope_no=scope_no,
-                base=base,
-                names=names,
-                definitions=settings.definitions,
-                arrival=datetime.now(UTC).replace(tzinfo=None),
-            )
-            context.present("decoded", "stored_source")
-            absorb(context)
+    numbers = {name: f"stored_{name}" for name in ("record", "batch", "source_no", "scope_no")}
+    stored = ", ".join(f"{name} AS {told}" for name, told in numbers.items())
+    scopes = dict(connection.execute("SELECT scope_no, scope FROM store.scopes ORDER BY scope_no").fetchall())
+    for scope_no, first, last in _chunks(connection, rows):
+        select = f"""
+            SELECT {COLUMNS}, NULL::VARCHAR AS reject, {stored} FROM {rows}
+            WHERE scope_no = {scope_no} AND batch BETWEEN {first} AND {last}
+        """
+        context = Context(
+            connection=connection,
+            scope=scopes[scope_no],
+            scope_no=scope_no,
+            first=first,
+            names=names,
+            definitions=settings.definitions,
+            arrival=datetime.now(UTC).replace(tzinfo=None),
+        )
+        context.run(insertion(select, context.scope, names, numbers, rejects=False))
+        context.present()
+        absorb(context)
+
+
+def _chunks(connection: duckdb.DuckDBPyConnection, rows: str) -> Iterator[tuple[int, int, int]]:
+    """(scope number, first batch, last batch): runs of batches of one scope, in their order."""
+    counted = connection.execute(
+        f"SELECT batch, scope_no, count(*) FROM {rows} GROUP BY ALL ORDER BY batch"
+    ).fetchall()
+    run: tuple[int, int, int] | None = None
+    size = 0
+    for batch, scope_no, count in counted:
+        if run is not None and (run[0] != scope_no or size + count > CHUNK):
+            yield run
+            run, size = None, 0
+        run = (scope_no, run[1] if run else batch, batch)
+        size += count
+    if run is not None:
+        yield run
 
 
 def remember(connection: duckdb.DuckDBPyConnection, until: datetime) -> None:
@@ -86,7 +108,7 @@ def remember(connection: duckdb.DuckDBPyConnection, until: datetime) -> None:
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE past AS
-        SELECT {columns}, record, source_no, scope_no FROM store.records
+        SELECT {columns}, record, batch, source_no, scope_no FROM {OBSERVATIONS}
         WHERE time <= $until OR time IS NULL
            OR time > (SELECT max(updated) + INTERVAL 1 DAY FROM store.sources)
         """,
@@ -102,6 +124,8 @@ def relive(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     create(connection)
     connection.execute("INSERT INTO store.scopes FROM past_scopes").fetchall()
     connection.execute("INSERT INTO store.sources FROM past_sources").fetchall()
+    series = ", ".join(SERIES_COLUMNS)
+    connection.execute(f"INSERT INTO store.series SELECT DISTINCT {SERIES}, {series} FROM past").fetchall()
     replay(connection, "past", settings)
     for table in ("past", "past_scopes", "past_sources"):
         connection.execute(f"DROP TABLE {table}").fetchall()

@@ -15,38 +15,62 @@ from clew.collectors.record import RECORD
 if TYPE_CHECKING:
     import duckdb
 
-COMPRESSED = frozenset(
-    {
-        "event_id",
-        "correlation_id",
-        "causation_id",
-        "trace_id",
-        "span_id",
-        "parent_span_id",
-        "links",
-        "error_message",
-        "body",
-        "keys",
-        "attributes",
-        "identity",
-    }
+SERIES_COLUMNS = (
+    "kind",
+    "service",
+    "name",
+    "operation",
+    "span_kind",
+    "correlation_key",
+    "system",
+    "destination",
+    "consumer_group",
+    "severity",
+    "status",
+    "outcome",
+    "error_type",
+    "schema_version",
 )
-"""High-cardinality text: zstd is both the smallest and the fastest to write (measured)."""
+"""What many records have in common: a record names its **series**, the hash of these, and the
+text stands once in ``store.series``. Fourteen columns less to write for each record."""
+
+OWN_COLUMNS = tuple(column.name for column in RECORD if column.name not in SERIES_COLUMNS)
+"""What each record has for itself."""
+
+UNCOMPRESSED = frozenset({"event_id", "causation_id", "span_id"})
+"""Text that does not repeat: looking for a compression costs more than writing it (measured)."""
 
 TOKENS = ("event_h", "cause_h", "place_h", "trace_h", "span_h", "parent_h", "hop_h")
 """Hashes by which records find each other; NULL where a record has no such ID."""
 
 ENGINE_COLUMNS = (
-    ("record", "BIGINT"),
+    ("record", "UBIGINT"),
+    ("batch", "INTEGER"),
     ("source_no", "INTEGER"),
     ("scope_no", "INTEGER"),
+    ("series", "UBIGINT"),
     ("content", "UBIGINT"),
     ("flow", "UBIGINT"),
     ("evidence", "UTINYINT"),
     *((token, "UBIGINT") for token in TOKENS),
 )
-"""What the engine adds to a Record. ``flow`` is NULL for a shared or unattributed one,
-``evidence`` 0 for an unattributed one. ``place_h`` is the broker coordinates' hash."""
+"""What the engine adds to a Record.
+
+``record`` is its identity: ``content``, the hash of what it says or of the source's own
+identity of it, and of a further copy the copy's number besides. ``batch`` numbers the
+commits: those of one transaction are the highest. ``flow`` is NULL for a shared or
+unattributed record, ``evidence`` 0 for an unattributed one. ``place_h`` is the broker
+coordinates' hash.
+"""
+
+OBSERVATIONS = "(SELECT * FROM store.records JOIN store.series USING (series))"
+"""Records with all their columns."""
+
+REJECTED = 255
+"""``evidence`` of what could not be decoded, on its way through the records to the rejects."""
+
+ROW_GROUP = 16_384
+"""Rows of a row group: so few that a batch has some for each core."""
 
 OUTCOMES = ("none", "completed", "failed", "cancelled", "compensated", "compensating")
 """``flows.outcome`` as a number: how the flow ended, or that it undoes itself."""
@@ -60,8 +84,9 @@ EVIDENCE = ("correlation", "causation", "message", "span", "hop", "trace", "alon
 
 def _record_columns() -> str:
     return ",\n    ".join(
-        f'"{column.name}" {column.type}{" USING COMPRESSION zstd" if column.name in COMPRESSED else ""}'
+        f'"{column.name}" {column.type}{" USING COMPRESSION uncompressed" if column.name in UNCOMPRESSED else ""}'
         for column in RECORD
+        if column.name in OWN_COLUMNS
     )
 
 
@@ -72,9 +97,13 @@ CREATE TABLE store.records (
 );
 """
 
+SERIES_TABLE = f"""
+CREATE TABLE store.series (series UBIGINT, {", ".join(f"{name} VARCHAR" for name in SERIES_COLUMNS)});
+"""
+
 ENGINE_TABLES = """
-CREATE TABLE store.link_refs (record BIGINT, token UBIGINT);
-CREATE TABLE store.shared (record BIGINT, flow UBIGINT, evidence UTINYINT);
+CREATE TABLE store.link_refs (record UBIGINT, token UBIGINT);
+CREATE TABLE store.shared (record UBIGINT, flow UBIGINT, evidence UTINYINT);
 CREATE TABLE store.flows (
     flow UBIGINT, flow_id VARCHAR, scope_no INTEGER, type VARCHAR,
     started TIMESTAMP, last TIMESTAMP, ended TIMESTAMP, overall_limit_us BIGINT, defined BOOLEAN,
@@ -109,6 +138,6 @@ CREATE TABLE store.settings (name VARCHAR, value VARCHAR);
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all tables of an empty store."""
-    for statement in (RECORD_TABLE + ENGINE_TABLES + SOURCE_TABLES).split(";"):
+    for statement in (RECORD_TABLE + SERIES_TABLE + ENGINE_TABLES + SOURCE_TABLES).split(";"):
         if statement.strip():
             connection.execute(statement)

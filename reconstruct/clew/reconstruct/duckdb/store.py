@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from clew.collectors.record import Batch
-    from clew.reconstruct.duckdb.pipeline import Decode
 
-VERSION = 1
+VERSION = 2
 PAGE = 1_000
 """Flows read at a time."""
 
@@ -71,34 +70,20 @@ class DuckStore:
 
     def write_all(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Written]]:
         """See the contract. Small batches that come while one is written go together after it."""
-        from clew.reconstruct.duckdb.pipeline import TABLES, Pipeline
-        from clew.reconstruct.duckdb.writing import decode
+        from clew.reconstruct.duckdb.pipeline import Pipeline
 
         settings = self._writing_settings()
-        with self._file.cursor() as cursor, self._file.cursor() as late:
+        with Pipeline(lambda together: self._put(together, settings)) as pipeline:
+            for batch in batches:
+                pipeline.add(batch)
+                yield from pipeline.results()
+            yield from pipeline.finish()
 
-            def decoding(cursor: duckdb.DuckDBPyConnection) -> Decode:
-                def add(batches: list[tuple[int, Batch]], table: str, *, new: bool) -> int:
-                    return decode(cursor, batches, settings, table, new=new)
-
-                return add
-
-            def put(together: list[Batch], table: str) -> list[tuple[Batch, Written]]:
-                return self._put(together, settings, table)
-
-            with Pipeline(decoding(cursor), decoding(late), put) as pipeline:
-                for batch in batches:
-                    pipeline.add(batch)
-                    yield from pipeline.results()
-                yield from pipeline.finish()
-            for table in TABLES:
-                cursor.execute(f"DROP TABLE IF EXISTS {table}").fetchall()
-
-    def _put(self, batches: list[Batch], settings: Settings, rows: str) -> list[tuple[Batch, Written]]:
+    def _put(self, batches: list[Batch], settings: Settings) -> list[tuple[Batch, Written]]:
         from clew.reconstruct.duckdb.writing import put
 
         with self._file.writing() as connection:
-            return list(zip(batches, put(connection, batches, settings, rows), strict=True))
+            return list(zip(batches, put(connection, batches, settings), strict=True))
 
     def release(self) -> None:
         self._file.release()

@@ -1,18 +1,18 @@
-"""One batch into the store: decode it, run the passes, and put down what they found."""
+"""Batches into the store: decode them, run the passes, and put down what they found."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from clew.collectors.record import RECORD_COLUMNS, Batch, empty_select
-from clew.reconstruct.duckdb.schema import ENGINE_COLUMNS
+from clew.collectors.record import Batch
+from clew.reconstruct.duckdb.schema import REJECTED, SERIES_COLUMNS
 from clew.reconstruct.keys import KeyNames, quoted
 from clew.reconstruct.model import Settings, Written
 from clew.reconstruct.passes.attribute import attribute
 from clew.reconstruct.passes.context import Context
 from clew.reconstruct.passes.fold import EARLIEST, fold
-from clew.reconstruct.passes.identify import identify, staging
+from clew.reconstruct.passes.identify import REJECT_BYTES, SERIES, identify, insertion
 from clew.reconstruct.passes.judge import judge
 
 if TYPE_CHECKING:
@@ -24,45 +24,108 @@ if TYPE_CHECKING:
 PASSES: tuple[Callable[[Context], object], ...] = (attribute, fold, judge)
 """What follows ``identify``, in this order."""
 
-REJECT_BYTES = 4096
 POSITION_BITS = 48
 """Bits of a position while batches are decoded together; their number stands above."""
 
 Numbered = list[tuple[int, Batch]]
+"""Batches with their numbers in the store."""
 
 
-def decode(
-    cursor: duckdb.DuckDBPyConnection, batches: Numbered, settings: Settings, rows: str, *, new: bool
-) -> int:
-    """Add batches to the table ``rows`` on the workbench under their numbers; needs no turn.
+def put(connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch], settings: Settings) -> list[Written]:
+    """Decode and store the batches and their positions, within the caller's transaction.
 
-    All have one ``select``, and are ``rowwise`` where there are several. ``new`` makes the
-    table anew. Returns how many rows it has then.
+    The batches are of one scope; one or many, the store ends up the same.
+    """
+    scope_no = _scope_number(connection, batches[0].scope)
+    sources = [_source_number(connection, batch, scope_no) for batch in batches]
+    newest = connection.execute("SELECT coalesce(max(batch), 0) FROM store.records").fetchall()[0][0]
+    context = Context(
+        connection=connection,
+        scope=batches[0].scope,
+        scope_no=scope_no,
+        first=int(newest) + 1,
+        names=KeyNames.of(settings),
+        definitions=settings.definitions,
+        arrival=datetime.now(UTC).replace(tzinfo=None),
+    )
+    numbered = list(enumerate(batches, context.first))
+    source_of = dict(zip((number for number, _ in numbered), sources, strict=True))
+    by_select: dict[tuple[str, str | None], Numbered] = {}
+    for number, batch in numbered:
+        if batch.raw is not None and batch.raw.num_rows:
+            key = (batch.select, batch.short) if batch.rowwise else (f"{number}", None)
+            by_select.setdefault(key, []).append((number, batch))
+    for together in by_select.values():
+        _decode(context, together, source_of)
+    rejects = _put_aside_rejects(context)
+    records = _per_batch(context, f"FROM store.records WHERE batch >= {context.first}")
+    dropped = identify(context) if records else {}
+    context.present()
+    if sum(records.values()) > sum(dropped.values()):
+        absorb(context)
+    by_kind: dict[int, dict[str, int]] = {}
+    for batch_no, kind, count in context.run(
+        "SELECT batch, kind, count(*) FROM stage JOIN store.series USING (series) GROUP BY ALL ORDER BY ALL"
+    ):
+        by_kind.setdefault(int(str(batch_no)), {})[str(kind)] = int(str(count))
+    written = []
+    for number, batch in numbered:
+        one = Written(
+            records=records.get(number, 0),
+            new=records.get(number, 0) - dropped.get(number, 0),
+            duplicates=dropped.get(number, 0),
+            rejects=rejects.get(number, 0) + len(batch.rejects),
+            by_kind=by_kind.get(number, {}),
+        )
+        for reject in batch.rejects:
+            context.run(
+                "INSERT INTO store.rejects VALUES (?, ?, ?, ?)",
+                [source_of[number], reject.position, reject.reason, reject.raw[:REJECT_BYTES]],
+            )
+        _put_source(context, batch, number, source_of[number], one)
+        written.append(one)
+    return written
+
+
+def absorb(context: Context) -> None:
+    """Run the passes over ``stage`` and store the flows they touch."""
+    for each in PASSES:
+        each(context)
+    _put_flows(context)
+
+
+def _decode(context: Context, batches: Numbered, source_of: dict[int, int]) -> None:
+    """Put the records of batches of one SELECT into ``store.records``, their series known.
+
+    Several batches are ``rowwise``.
     """
     import pyarrow as pa
 
-    names = KeyNames.of(settings)
-    number, first = batches[0]
-    target = f"CREATE OR REPLACE TABLE {rows} AS" if new else f"INSERT INTO {rows}"
-    if first.raw is None:
-        select = staging(empty_select(), first.scope, names)
-        cursor.execute(f"{target} SELECT {number}::INTEGER AS batch_no, * FROM ({select})").fetchall()
-    else:
-        select = staging(first.select, first.scope, names)
-        raw, columns = first.raw, f"{number}::INTEGER AS batch_no, *"
-        if len(batches) > 1:
-            # The position is the one column that every format hands on untouched.
-            raw = pa.concat_tables([_stamped(batch.raw, number) for number, batch in batches])
-            columns = (
-                f"(position >> {POSITION_BITS})::INTEGER AS batch_no, "
-                f"* REPLACE (position & {(1 << POSITION_BITS) - 1} AS position)"
-            )
-        cursor.register("raw", raw)
-        try:
-            cursor.execute(f"{target} SELECT {columns} FROM ({select})").fetchall()
-        finally:
-            cursor.unregister("raw")
-    return int(cursor.execute(f"SELECT count(*) FROM {rows}").fetchall()[0][0])
+    first, batch = batches[0]
+    # The position is the one column that every format hands on untouched.
+    raw = pa.concat_tables([_stamped(one.raw, number - first) for number, one in batches])
+    cases = " ".join(f"WHEN {number} THEN {source_of[number]}" for number, _ in batches)
+    numbers = {
+        "batch": f"(position >> {POSITION_BITS})::INTEGER + {first}",
+        "source_no": f"CASE (position >> {POSITION_BITS}) + {first} {cases} END",
+        "scope_no": str(context.scope_no),
+        "position": f"position & {(1 << POSITION_BITS) - 1}",
+    }
+    if len(batches) == 1:
+        numbers |= {"batch": str(first), "source_no": str(source_of[first]), "position": "position"}
+    context.connection.register("input", raw)
+    _show(context)
+    left = True
+    if batch.short is not None:
+        context.run(insertion(batch.short, context.scope, context.names, numbers, rejects=False))
+        left = _take_out_others(context, first)
+    if left:
+        context.run(insertion(batch.select, context.scope, context.names, numbers))
+    for select in (batch.short, batch.select):
+        if select is not None:
+            _learn_series(context, first, select, rowwise=batch.rowwise)
+    context.run("DROP VIEW raw")
+    context.connection.unregister("input")
 
 
 def _stamped(raw: pa.Table | None, number: int) -> pa.Table:
@@ -71,98 +134,75 @@ def _stamped(raw: pa.Table | None, number: int) -> pa.Table:
 
     if raw is None:
         raise ValueError("an empty batch has nothing to decode")
+    if not number:
+        return raw
     at = raw.schema.get_field_index("position")
     stamp = pa.scalar(number << POSITION_BITS, pa.int64())
     return raw.set_column(at, "position", pc.add(raw.column(at), stamp))
 
 
-def put(
-    connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch], settings: Settings, rows: str
-) -> list[Written]:
-    """Store the decoded ``rows`` and the batches' positions, within the caller's transaction.
+def _show(context: Context, rows: str = "") -> None:
+    """Make ``raw`` of some rows of the input."""
+    context.run(f"CREATE OR REPLACE TEMP VIEW raw AS SELECT * FROM input {rows}")
 
-    The batches are of one scope; one or many, the store ends up the same.
+
+def _stored(first: int) -> str:
+    """SELECT ``place`` (the position as in ``raw``), ``series`` and ``evidence`` of what was decoded."""
+    return f"""
+        SELECT position + ((batch - {first})::BIGINT << {POSITION_BITS}) AS place, series, evidence
+        FROM store.records WHERE batch >= {first}
     """
-    rejects = _put_aside_rejects(connection, batches, rows)
-    scope_no = _scope_number(connection, batches[0].scope)
-    numbers = [_source_number(connection, batch, scope_no) for batch in batches]
-    base = int(connection.execute("SELECT coalesce(max(record), 0) FROM store.records").fetchall()[0][0])
-    context = Context(
-        connection=connection,
-        scope=batches[0].scope,
-        scope_no=scope_no,
-        base=base,
-        names=KeyNames.of(settings),
-        definitions=settings.definitions,
-        arrival=datetime.now(UTC).replace(tzinfo=None),
+
+
+def _take_out_others(context: Context, first: int) -> bool:
+    """Make ``raw`` of what the short way marked as not its own, if there is any."""
+    marked = f"FROM store.records WHERE batch >= {first} AND evidence = {REJECTED}"
+    if not context.count(f"SELECT count(*) {marked}"):
+        return False
+    context.run(
+        f"CREATE OR REPLACE TEMP TABLE other AS SELECT place FROM ({_stored(first)}) WHERE evidence = {REJECTED}"
     )
-    cases = " ".join(f"WHEN {number} THEN {source_no}" for number, source_no in enumerate(numbers))
-    context.present(rows, str(numbers[0]) if len(batches) == 1 else f"CASE batch_no {cases} END")
-    records = _per_batch(context, "stage")
-    if records:
-        identify(context)
-        dropped = _per_batch(context, "dropped")
-        if context.count("SELECT count(*) FROM stage"):
-            absorb(context)
-        _put_copies(context)
-    else:
-        dropped = {}
-    by_kind: dict[int, dict[str, int]] = {}
-    for number, kind, count in context.run(
-        "SELECT batch_no, kind, count(*) FROM stage GROUP BY ALL ORDER BY ALL"
-    ):
-        by_kind.setdefault(int(str(number)), {})[str(kind)] = int(str(count))
-    written = []
-    for number, batch in enumerate(batches):
-        one = Written(
-            records=records.get(number, 0),
-            new=records.get(number, 0) - dropped.get(number, 0),
-            duplicates=dropped.get(number, 0),
-            rejects=rejects.get(number, 0),
-            by_kind=by_kind.get(number, {}),
-        )
-        context.run(
-            f"INSERT INTO store.rejects SELECT {numbers[number]}, position, reason, raw FROM reject_now WHERE batch_no = ?",
-            [number],
-        )
-        _put_source(context, batch, number, numbers[number], one)
-        written.append(one)
-    return written
+    context.run(f"DELETE {marked}")
+    _show(context, "WHERE position IN (SELECT place FROM other)")
+    return True
 
 
-def absorb(context: Context) -> None:
-    """Run the passes over ``stage`` and store its records and the flows they touch."""
-    for each in PASSES:
-        each(context)
-    _put_records(context)
-    _put_flows(context)
-
-
-def _per_batch(context: Context, table: str) -> dict[int, int]:
-    rows = context.run(f"SELECT batch_no, count(*) FROM {table} GROUP BY batch_no")
-    return {int(str(number)): int(str(count)) for number, count in rows}
-
-
-def _put_aside_rejects(
-    connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch], rows: str
-) -> dict[int, int]:
-    connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE reject_now AS
-        SELECT batch_no, position, reject AS reason, encode(left(coalesce(body, ''), {REJECT_BYTES})) AS raw
-        FROM {rows} WHERE reject IS NOT NULL
+def _learn_series(context: Context, first: int, select: str, *, rowwise: bool) -> None:
+    """Add what is new to ``store.series``: one record of each new series is decoded once more."""
+    context.run(f"""
+        CREATE OR REPLACE TEMP TABLE unknown AS
+        SELECT series, min(place) AS place FROM ({_stored(first)})
+        WHERE evidence <> {REJECTED} AND series NOT IN (SELECT series FROM store.series)
+        GROUP BY series
     """)
-    for number, batch in enumerate(batches):
-        for reject in batch.rejects:
-            connection.execute(
-                "INSERT INTO reject_now VALUES (?, ?, ?, ?)",
-                [number, reject.position, reject.reason, reject.raw[:REJECT_BYTES]],
-            )
-    return {
-        int(number): int(count)
-        for number, count in connection.execute(
-            "SELECT batch_no, count(*) FROM reject_now GROUP BY batch_no"
-        ).fetchall()
-    }
+    if not context.count("SELECT count(*) FROM unknown"):
+        return
+    _show(context, "WHERE position IN (SELECT place FROM unknown)" if rowwise else "")
+    told = ", ".join(f"first({name})" for name in SERIES_COLUMNS)
+    context.run(f"""
+        INSERT INTO store.series
+        SELECT series, {told} FROM (SELECT *, {SERIES} AS series FROM ({select}))
+        WHERE reject IS NULL AND series IN (SELECT series FROM unknown)
+        GROUP BY series
+    """)
+
+
+def _per_batch(context: Context, rows: str) -> dict[int, int]:
+    counted = context.run(f"SELECT batch, count(*) {rows} GROUP BY batch")
+    return {int(str(number)): int(str(count)) for number, count in counted}
+
+
+def _put_aside_rejects(context: Context) -> dict[int, int]:
+    """Move what could not be decoded from the records to the rejects; return batch → how many."""
+    rows = f"FROM store.records WHERE batch >= {context.first} AND evidence = {REJECTED}"
+    counts = _per_batch(context, rows)
+    if counts:
+        context.run(f"""
+            INSERT INTO store.rejects
+            SELECT source_no, position, error_message, encode(coalesce(body, '')) {rows}
+        """)
+        context.run(f"DELETE {rows}")
+    return counts
 
 
 def _scope_number(connection: duckdb.DuckDBPyConnection, scope: str) -> int:
@@ -189,13 +229,31 @@ def _source_number(connection: duckdb.DuckDBPyConnection, batch: Batch, scope_no
     return number
 
 
-def _put_records(context: Context) -> None:
-    engine = ", ".join(
-        f"{context.scope_no} AS scope_no" if name == "scope_no" else name for name, _ in ENGINE_COLUMNS
-    )
-    columns = ", ".join(f'"{name}"' for name in RECORD_COLUMNS)
-    context.run(f"INSERT INTO store.records SELECT {columns}, {engine} FROM stage")
+def _put_flows(context: Context) -> None:
+    _put_attribution(context)
+    for table in ("flows", "waits"):
+        context.run(f"DELETE FROM store.{table} WHERE flow IN (SELECT flow FROM existing)")
+    context.run("INSERT INTO store.flows SELECT * FROM verdict_flow")
+    context.run("INSERT INTO store.waits SELECT * FROM wait")
+    context.run("INSERT INTO store.channels SELECT * FROM channel_now")
+    context.run("DELETE FROM store.instances WHERE base IN (SELECT base FROM rerun)")
+    context.run("INSERT INTO store.instances SELECT * FROM run_now")
+    context.run("DELETE FROM store.flow_keys WHERE flow IN (SELECT flow FROM regrouped)")
+    context.run("INSERT INTO store.flow_keys SELECT flow, name, value, hash(value) FROM key_now")
+
+
+def _put_attribution(context: Context) -> None:
+    """Tell ``store.records`` to which flow its records belong now, where it does not know."""
     context.run("INSERT INTO store.link_refs SELECT * FROM link_ref")
+    if context.count("SELECT count(*) FROM stage WHERE evidence > 1") or context.count(
+        "SELECT count(*) FROM rerun"
+    ):
+        context.run(f"""
+            UPDATE store.records SET flow = s.flow, evidence = s.evidence
+            FROM stage AS s
+            WHERE s.record = records.record AND records.batch >= {context.first}
+              AND (s.flow IS DISTINCT FROM records.flow OR s.evidence <> records.evidence)
+        """)
     if context.count("SELECT count(*) FROM moved"):
         context.run("""
             UPDATE store.records SET flow = m.flow, evidence = m.evidence
@@ -204,33 +262,6 @@ def _put_records(context: Context) -> None:
     if context.count("SELECT count(*) FROM component"):
         context.run("DELETE FROM store.shared WHERE record IN (SELECT record FROM component)")
         context.run("INSERT INTO store.shared SELECT * FROM shared_now")
-
-
-def _put_flows(context: Context) -> None:
-    for table in ("flows", "waits", "flow_keys"):
-        context.run(f"DELETE FROM store.{table} WHERE flow IN (SELECT flow FROM existing)")
-    context.run("INSERT INTO store.flows SELECT * FROM verdict_flow")
-    context.run("INSERT INTO store.waits SELECT * FROM wait")
-    context.run("INSERT INTO store.channels SELECT * FROM channel_now")
-    context.run("DELETE FROM store.instances WHERE base IN (SELECT base FROM rerun)")
-    context.run("INSERT INTO store.instances SELECT * FROM run_now")
-    context.run("""
-        INSERT INTO store.flow_keys
-        SELECT DISTINCT flow, name, value, hash(value) FROM (
-            SELECT flow, unnest(json_keys(keys)) AS name,
-                json_extract_string(keys, '$."' || replace(replace(name, '\\', '\\\\'), '"', '\\"') || '"') AS value
-            FROM key_now
-        ) WHERE value IS NOT NULL
-    """)
-
-
-def _put_copies(context: Context) -> None:
-    if context.count("SELECT count(*) FROM seen_now"):
-        context.run("""
-            DELETE FROM store.seen
-            WHERE (source_no, content) IN (SELECT (source_no, content) FROM seen_now)
-        """)
-        context.run("INSERT INTO store.seen SELECT source_no, content, copies FROM seen_now")
 
 
 def _put_source(context: Context, batch: Batch, number: int, source_no: int, one: Written) -> None:
@@ -253,7 +284,7 @@ def _put_source(context: Context, batch: Batch, number: int, source_no: int, one
             FROM (
                 SELECT evidence, CASE WHEN time BETWEEN {EARLIEST} AND {latest} THEN time END AS moment,
                     CASE WHEN end_time BETWEEN {EARLIEST} AND {latest} THEN end_time END AS until
-                FROM stage WHERE batch_no = {number}
+                FROM stage WHERE batch = {number}
             )
         ) AS fresh
         WHERE source_no = {source_no}

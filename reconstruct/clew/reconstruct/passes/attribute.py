@@ -79,12 +79,12 @@ def attribute(context: Context) -> None:
     Runs of a reused ID are one flow here; telling them apart is
     :mod:`~clew.reconstruct.passes.instances`' work.
     """
-    context.run("CREATE OR REPLACE TEMP TABLE moved (record BIGINT, flow UBIGINT, evidence UTINYINT)")
-    context.run("CREATE OR REPLACE TEMP TABLE shared_now (record BIGINT, flow UBIGINT, evidence UTINYINT)")
-    context.run("CREATE OR REPLACE TEMP TABLE component (record BIGINT)")
+    context.run("CREATE OR REPLACE TEMP TABLE moved (record UBIGINT, flow UBIGINT, evidence UTINYINT)")
+    context.run("CREATE OR REPLACE TEMP TABLE shared_now (record UBIGINT, flow UBIGINT, evidence UTINYINT)")
+    context.run("CREATE OR REPLACE TEMP TABLE component (record UBIGINT)")
     _link_tokens(context)
     fresh = context.count("SELECT count(*) FROM stage WHERE evidence <> 1")
-    stored = context.count("SELECT count(*) FROM store.records WHERE evidence <> 1")
+    stored = context.count("SELECT count(*) FROM older WHERE evidence <> 1")
     if not fresh and not stored:
         return
     _collect_unanchored(context, stored=bool(stored))
@@ -107,7 +107,7 @@ def _link_tokens(context: Context) -> None:
         SELECT record, xor(hash(coalesce(link ->> '$.trace_id', ''), span_id), {span}::UBIGINT) AS token
         FROM (
             SELECT record, unnest(TRY(links::JSON[])) AS link, link ->> '$.span_id' AS span_id
-            FROM stage WHERE links IS NOT NULL
+            FROM store.records WHERE batch >= {context.first} AND links IS NOT NULL
         )
         WHERE span_id IS NOT NULL
     """)
@@ -131,7 +131,7 @@ def _collect_unanchored(context: Context, *, stored: bool) -> None:
         context.run(f"""
             CREATE OR REPLACE TEMP TABLE pulled AS
             SELECT record, NULL::UBIGINT AS flow, time, {tokens}
-            FROM store.records AS r
+            FROM older AS r
             WHERE evidence <> 1 AND {_touches("r")} AND record NOT IN (SELECT record FROM node)
         """)
         if not context.count("SELECT count(*) FROM pulled"):
@@ -170,7 +170,7 @@ def _label_quiet_traces(context: Context) -> None:
     Most traces of a span-only system are such; they need no search.
     """
     context.run("""
-        CREATE OR REPLACE TEMP TABLE label (record BIGINT, flow UBIGINT, strength UTINYINT, hops INTEGER)
+        CREATE OR REPLACE TEMP TABLE label (record UBIGINT, flow UBIGINT, strength UTINYINT, hops INTEGER)
     """)
     context.run("""
         CREATE OR REPLACE TEMP TABLE quiet AS
@@ -178,7 +178,7 @@ def _label_quiet_traces(context: Context) -> None:
         GROUP BY trace_h
         HAVING count(event_h) + count(cause_h) + count(place_h) + count(hop_h) = 0
         EXCEPT SELECT trace_h FROM stage WHERE evidence = 1
-        EXCEPT SELECT trace_h FROM store.records AS r SEMI JOIN node USING (trace_h) WHERE r.evidence = 1
+        EXCEPT SELECT trace_h FROM older AS r SEMI JOIN node USING (trace_h) WHERE r.evidence = 1
         EXCEPT SELECT n.trace_h FROM node AS n JOIN node_link USING (record)
         EXCEPT SELECT n.trace_h FROM node AS n WHERE n.span_h IN (
             SELECT token FROM store.link_refs UNION ALL SELECT token FROM link_ref
@@ -201,7 +201,7 @@ def _collect_anchors(context: Context) -> None:
         FROM (
             SELECT record, flow, time, {tokens} FROM stage WHERE evidence = 1
             UNION ALL
-            SELECT record, flow, time, {tokens} FROM store.records WHERE evidence = 1
+            SELECT record, flow, time, {tokens} FROM older WHERE evidence = 1
         ) AS r
         LEFT JOIN store.instances AS run USING (flow)
         WHERE {_touches("r")} OR r.record IN (SELECT record FROM link_ref SEMI JOIN reach_span USING (token))
@@ -265,7 +265,7 @@ def _spread(context: Context) -> None:
         if not context.count("SELECT count(*) FROM open"):
             return
         context.run("CREATE OR REPLACE TEMP TABLE settled AS FROM known")
-        context.run("CREATE OR REPLACE TEMP TABLE candidate (record BIGINT, flow UBIGINT, hops INTEGER)")
+        context.run("CREATE OR REPLACE TEMP TABLE candidate (record UBIGINT, flow UBIGINT, hops INTEGER)")
         _follow(context, strength)
     while context.count("SELECT count(*) FROM open"):
         context.run("""
@@ -343,17 +343,16 @@ def _write_back(context: Context) -> None:
         FROM label AS l JOIN verdict AS v USING (record)
         WHERE v.flow IS NULL
     """)
-    context.own_stage()
     context.run("""
-        UPDATE stage_copy SET flow = v.flow, evidence = v.evidence
-        FROM verdict AS v WHERE v.record = stage_copy.record AND v.evidence > 0
+        UPDATE stage SET flow = v.flow, evidence = v.evidence
+        FROM verdict AS v WHERE v.record = stage.record AND v.evidence > 0
     """)
-    context.run(f"""
+    context.run("""
         INSERT INTO moved
         SELECT v.record, v.flow, v.evidence
         FROM verdict AS v
-        JOIN store.records AS r USING (record)
+        JOIN older AS r USING (record)
         LEFT JOIN store.instances AS run ON run.flow = r.flow
-        WHERE v.record <= {context.base} AND r.evidence <> 1
+        WHERE r.evidence <> 1
           AND (v.flow IS DISTINCT FROM coalesce(run.base, r.flow) OR v.evidence <> r.evidence)
     """)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.duckdb.schema import TOKENS
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -16,41 +18,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One run of the engine, over one or more batches.
+    """One run of the engine, over one or more batches, within the transaction that stores them.
 
-    ``connection`` shows the batches as the view ``stage`` (``record``, the Record's columns
-    and the engine's) and the store's tables in the schema ``store``. Passes write
-    temporary tables only; the store itself changes in one transaction after them.
+    ``connection`` shows the store's tables in the schema ``store``. The batches' records
+    stand in ``store.records`` already, those from ``first`` on; :meth:`present` makes two
+    relations for the passes: ``stage``, a table of the narrow columns of the batches'
+    records (identities, tokens and times), and ``older``, the records before them.
     """
 
     connection: duckdb.DuckDBPyConnection
     scope: str
     scope_no: int
-    base: int
-    """Number of the last stored record."""
+    first: int
+    """Number of the first batch of this run; it and all after it are new."""
     names: KeyNames
     definitions: tuple[Definition, ...]
     arrival: datetime
     """When the batch arrived (UTC, naive): times a day beyond it are implausible."""
 
-    def present(self, rows: str, source_no: str) -> None:
-        """Make the view ``stage`` over the decoded table ``rows``: numbered, without rejects.
-
-        ``source_no`` is SQL for the number of a row's source.
-        """
+    def present(self) -> None:
+        """Make ``stage`` and ``older``."""
         self.run(f"""
-            CREATE OR REPLACE TEMP VIEW stage AS
-            SELECT {self.base} + 1 + rowid AS record, {source_no} AS source_no, *
-            FROM {rows} WHERE reject IS NULL
+            CREATE OR REPLACE TEMP TABLE stage AS
+            SELECT record, batch, source_no, series, flow, evidence, {", ".join(TOKENS)}, time, end_time
+            FROM store.records WHERE batch >= {self.first}
         """)
-        self.run("CREATE OR REPLACE TEMP TABLE stage_copy AS SELECT 0 AS none")
-
-    def own_stage(self) -> None:
-        """Put a table, ``stage_copy``, under ``stage``: few batches need a change, and a copy costs."""
-        columns = self.run("SELECT column_name FROM duckdb_columns() WHERE table_name = 'stage_copy'")
-        if columns == [("none",)]:
-            self.run("CREATE OR REPLACE TEMP TABLE stage_copy AS FROM stage")
-            self.run("CREATE OR REPLACE TEMP VIEW stage AS FROM stage_copy")
+        self.run(
+            f"CREATE OR REPLACE TEMP VIEW older AS SELECT * FROM store.records WHERE batch < {self.first}"
+        )
 
     def run(
         self, sql: str, parameters: dict[str, object] | list[object] | None = None

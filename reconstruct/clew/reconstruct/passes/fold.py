@@ -16,22 +16,23 @@ HANDLES = "('process', 'receive', 'settle')"
 EARLIEST = "TIMESTAMP '2000-01-01'"
 """Times before it are not plausible, nor are those a day beyond the arrival."""
 
-MEMBER_COLUMNS = """kind, time, end_time, service, name, operation, destination, consumer_group,
-            severity, status, outcome, error_type, keys, trace_h, event_h, cause_h, place_h, span_h,
-            parent_h"""
+NARROW = "series, time, end_time, trace_h, event_h, cause_h, place_h, span_h, parent_h"
+"""What a member needs of its record; text is looked up by its series."""
 
 
 def fold(context: Context) -> None:
-    """Leave ``touched(flow)``, ``existing(flow)``, ``member`` and ``step_of``.
+    """Leave ``touched(flow)``, ``existing(flow)``, ``regrouped(flow)``, ``member``, ``told``, ``step_of``.
 
     ``member`` has one row for each record and flow, with ``shared`` (by several flows),
     ``unit`` (its event's or message's identity within the flow), ``moment`` and ``until``
-    (plausible times), ``bad``, ``sends`` and ``handles``. ``step_of`` has one row for each
-    flow and unit: whether it was sent, handled and dead-lettered, and when.
+    (plausible times), ``ended`` (its end is told), ``bad``, ``sends`` and ``handles``;
+    ``told`` is the same with the text of its series. ``step_of`` has one row for each flow
+    and unit: whether it was sent and whether it was handled.
     """
     _touched(context)
     _members(context)
     split_runs(context)
+    _regrouped(context)
     _name_units(context)
     _steps(context)
 
@@ -48,7 +49,7 @@ def _touched(context: Context) -> None:
             SELECT flow FROM stage WHERE flow IS NOT NULL
             UNION SELECT flow FROM shared_now
             UNION SELECT flow FROM moved
-            UNION SELECT r.flow FROM store.records AS r SEMI JOIN moved USING (record)
+            UNION SELECT r.flow FROM older AS r SEMI JOIN moved USING (record)
             UNION SELECT s.flow FROM store.shared AS s SEMI JOIN component USING (record)
             UNION SELECT w.flow FROM store.waits AS w
                   WHERE (w.kind IN ({kind["cause"]}, {kind["handling"]})
@@ -71,36 +72,47 @@ def _touched(context: Context) -> None:
     )
 
 
+def _regrouped(context: Context) -> None:
+    """``regrouped(flow)``: flows that got or lost records that were stored before."""
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE regrouped AS
+        SELECT flow FROM moved WHERE flow IS NOT NULL
+        UNION SELECT r.flow FROM older AS r SEMI JOIN moved USING (record) WHERE r.flow IS NOT NULL
+        UNION SELECT s.flow FROM shared_now AS s SEMI JOIN older USING (record)
+        UNION SELECT s.flow FROM store.shared AS s SEMI JOIN component USING (record)
+        UNION SELECT flow FROM touched SEMI JOIN store.instances USING (flow)
+        UNION SELECT flow FROM run_now
+        UNION SELECT base FROM rerun
+    """)
+
+
 def _members(context: Context) -> None:
     latest = f"TIMESTAMP {quoted(context.arrival.isoformat(sep=' '))} + INTERVAL 1 DAY"
     plausible = f"BETWEEN {EARLIEST} AND {latest}"
-    sources = [
-        f"SELECT flow, record, false AS shared, {MEMBER_COLUMNS}, evidence FROM stage WHERE flow IS NOT NULL"
-    ]
+    sources = [f"SELECT flow, record, false AS shared, {NARROW}, evidence FROM stage WHERE flow IS NOT NULL"]
     if context.count("SELECT count(*) FROM existing"):
         sources.append(f"""
-            SELECT r.flow, r.record, false, {MEMBER_COLUMNS}, r.evidence
-            FROM store.records AS r SEMI JOIN existing USING (flow)
+            SELECT r.flow, r.record, false, {NARROW}, r.evidence
+            FROM older AS r SEMI JOIN existing USING (flow)
             WHERE r.record NOT IN (SELECT record FROM moved)
         """)
     if context.count("SELECT count(*) FROM moved"):
         sources.append(f"""
-            SELECT m.flow, r.record, false, {MEMBER_COLUMNS}, m.evidence
-            FROM store.records AS r JOIN moved AS m USING (record) WHERE m.flow IS NOT NULL
+            SELECT m.flow, r.record, false, {NARROW}, m.evidence
+            FROM older AS r JOIN moved AS m USING (record) WHERE m.flow IS NOT NULL
         """)
     if context.count("SELECT count(*) FROM shared_now"):
-        sources.append(f"""
-            SELECT s.flow, r.record, true, {MEMBER_COLUMNS}, s.evidence
-            FROM store.records AS r JOIN shared_now AS s USING (record)
-        """)
-        sources.append(f"""
-            SELECT s.flow, r.record, true, {MEMBER_COLUMNS}, s.evidence
-            FROM stage AS r JOIN shared_now AS s USING (record)
-        """)
+        sources.extend(
+            f"""
+            SELECT s.flow, r.record, true, {NARROW}, s.evidence
+            FROM {rows} AS r JOIN shared_now AS s USING (record)
+            """
+            for rows in ("older", "stage")
+        )
     if context.count("SELECT count(*) FROM store.shared"):
         sources.append(f"""
-            SELECT s.flow, r.record, true, {MEMBER_COLUMNS}, s.evidence
-            FROM store.records AS r JOIN (
+            SELECT s.flow, r.record, true, {NARROW}, s.evidence
+            FROM older AS r JOIN (
                 SELECT record, flow, evidence FROM store.shared
                 SEMI JOIN touched USING (flow)
                 ANTI JOIN component USING (record)
@@ -108,14 +120,19 @@ def _members(context: Context) -> None:
         """)
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE member AS
-        SELECT *,
+        SELECT m.* EXCLUDE (time, end_time), t.kind,
             coalesce(event_h, place_h) AS unit,
             CASE WHEN time {plausible} THEN time END AS moment,
             CASE WHEN end_time {plausible} THEN greatest(moment, end_time) ELSE moment END AS until,
-            coalesce(severity IN ('ERROR', 'FATAL') OR status = 'error', false) AS bad,
-            coalesce(operation IN {SENDS} AND kind <> 'dead_letter', false) AS sends,
-            coalesce(operation IN {HANDLES} AND kind <> 'dead_letter', false) AS handles
-        FROM ({" UNION ALL ".join(sources)})
+            end_time IS NOT NULL AS ended,
+            coalesce(t.severity IN ('ERROR', 'FATAL') OR t.status = 'error', false) AS bad,
+            coalesce(t.operation IN {SENDS} AND t.kind <> 'dead_letter', false) AS sends,
+            coalesce(t.operation IN {HANDLES} AND t.kind <> 'dead_letter', false) AS handles
+        FROM ({" UNION ALL ".join(sources)}) AS m JOIN store.series AS t USING (series)
+    """)
+    context.run("""
+        CREATE OR REPLACE TEMP VIEW told AS
+        SELECT m.*, t.* EXCLUDE (series, kind) FROM member AS m JOIN store.series AS t USING (series)
     """)
 
 
@@ -138,7 +155,7 @@ def _steps(context: Context) -> None:
     """Events and messages of each flow; one is handled wherever its handling was recorded."""
     context.run("""
         CREATE OR REPLACE TEMP TABLE step_of AS
-        SELECT flow, unit, bool_or(handles) AS handled, bool_or(kind = 'dead_letter') AS dead
+        SELECT flow, unit, bool_or(sends) AS sent, bool_or(handles) AS handled
         FROM member WHERE unit IS NOT NULL
         GROUP BY flow, unit
     """)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clew.collectors.record import RECORD_COLUMNS
+from clew.reconstruct.duckdb.schema import ENGINE_COLUMNS, OWN_COLUMNS, REJECTED, SERIES_COLUMNS
 from clew.reconstruct.keys import KeyNames, json_path, quoted
 from clew.reconstruct.salt import salt, salted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from clew.reconstruct.passes.context import Context
 
-CONTENT = ", ".join(f'd."{name}"' for name in RECORD_COLUMNS if name not in {"position", "identity"})
+REJECT_BYTES = 4096
+SERIES = f"hash({', '.join(SERIES_COLUMNS)})"
+CONTENT = ", ".join(
+    [SERIES, *(f'd."{name}"' for name in OWN_COLUMNS if name not in {"position", "identity"})]
+)
 
 
 def staging(select: str, scope: str, names: KeyNames) -> str:
@@ -19,6 +25,7 @@ def staging(select: str, scope: str, names: KeyNames) -> str:
 
     ``content`` is the identity for de-duplication: the source's own where it has one
     (broker coordinates), else the whole content. ``flow`` is the anchor's, so far.
+    ``series`` stands for all that the record has in common with others.
     """
     event, span = salt("event", scope), salt("span", scope)
     anchor = anchor_of(names)
@@ -38,7 +45,8 @@ def staging(select: str, scope: str, names: KeyNames) -> str:
                  THEN xor(hash(coalesce(trace_id, ''), span_id), {span}::UBIGINT) END AS span_h,
             CASE WHEN parent_span_id IS NOT NULL
                  THEN xor(hash(coalesce(trace_id, ''), parent_span_id), {span}::UBIGINT) END AS parent_h,
-            {_hop(names, scope)} AS hop_h
+            {_hop(names, scope)} AS hop_h,
+            {SERIES} AS series
         FROM ({select}) AS d
     """
 
@@ -59,6 +67,10 @@ def _hop(names: KeyNames, scope: str) -> str:
     if not names.hop:
         return "NULL::UBIGINT"
     there = " OR ".join(f"contains(keys, {quoted(chr(34) + name + chr(34))})" for name in names.hop)
+    shared = _in_all(names.hop)
+    if shared:
+        # Few records hold any of these names, and one look tells.
+        there = f"contains(keys, {quoted(shared)}) AND ({there})"
     values = ", ".join(f"json_extract_string(keys, {quoted(json_path(name))})" for name in names.hop)
     value = f"coalesce({values}, NULL)"
     demoted = ", ".join(quoted(name) for name in names.demoted if name in names.hop)
@@ -68,65 +80,112 @@ def _hop(names: KeyNames, scope: str) -> str:
     return f"CASE WHEN {there} THEN xor(hash({value}), {salt('hop', scope)}::UBIGINT) END"
 
 
-def identify(context: Context) -> None:
-    """Drop from ``stage`` what the store has; leave the dropped in ``dropped(record, batch_no)``.
+def _in_all(names: Sequence[str]) -> str:
+    """The longest text that stands in every name, "" for none."""
+    shortest = min(names, key=len)
+    parts = (
+        shortest[start:end]
+        for length in range(len(shortest), 0, -1)
+        for start in range(len(shortest) - length + 1)
+        for end in (start + length,)
+    )
+    return next((part for part in parts if all(part in name for name in names)), "")
+
+
+def insertion(
+    select: str, scope: str, names: KeyNames, numbers: Mapping[str, str], *, rejects: bool = True
+) -> str:
+    """The statement that decodes by ``select`` and puts its records into ``store.records``.
+
+    ``numbers`` gives SQL for ``batch``, ``source_no`` and ``scope_no``, and may for
+    ``position`` and ``record``. What ``select`` rejects goes in too, marked as such; with
+    ``rejects`` the reason stands in ``error_message`` and the text's beginning in ``body``.
+    """
+    given = {"record": "content", "evidence": f"CASE WHEN reject IS NULL THEN evidence ELSE {REJECTED} END"}
+    if rejects:
+        given |= {
+            "error_message": "coalesce(reject, error_message)",
+            "body": f"CASE WHEN reject IS NULL THEN body ELSE left(body, {REJECT_BYTES}) END",
+        }
+    given |= numbers
+    columns = [*OWN_COLUMNS, *(name for name, _ in ENGINE_COLUMNS)]
+    values = ", ".join(given.get(name, f'"{name}"') for name in columns)
+    listed = ", ".join(f'"{name}"' for name in columns)
+    return f"INSERT INTO store.records ({listed}) SELECT {values} FROM ({staging(select, scope, names)})"
+
+
+def identify(context: Context) -> dict[int, int]:
+    """Take out of ``store.records`` what was there before; return batch → how many were dropped.
 
     Spans, histories and records with an identity of their own are a set. Of any other
     record the n-th copy in one reading is the n-th copy in every reading: so copies and
     overlapping windows collapse while lines that a service legitimately wrote twice stay.
-    Leaves ``seen_now(source_no, content, copies)``: how many copies of each repeated line
-    a reading has shown so far.
+    ``store.seen`` keeps how many copies of each repeated line a reading has shown so far.
     """
-    context.run("""
+    new = f"FROM store.records WHERE batch >= {context.first}"
+    context.run(f"CREATE OR REPLACE TEMP TABLE arrived AS SELECT content, time {new}")
+    context.run(f"""
         CREATE OR REPLACE TEMP TABLE stored AS
         SELECT r.content, r.source_no
         FROM store.records AS r
-        SEMI JOIN stage AS s ON s.content = r.content AND s.time IS NOT DISTINCT FROM r.time
-        WHERE r.time BETWEEN (SELECT min(time) FROM stage) AND (SELECT max(time) FROM stage)
-           OR r.time IS NULL
+        SEMI JOIN arrived AS s ON s.content = r.content AND s.time IS NOT DISTINCT FROM r.time
+        WHERE r.batch < {context.first}
+          AND (r.time BETWEEN (SELECT min(time) FROM arrived) AND (SELECT max(time) FROM arrived)
+               OR r.time IS NULL)
     """)
     context.run("""
         CREATE OR REPLACE TEMP TABLE repeated AS
-        SELECT content FROM stage GROUP BY content HAVING count(*) > 1
+        SELECT content FROM arrived GROUP BY content HAVING count(*) > 1
         UNION
         SELECT content FROM stored
     """)
-    context.run("CREATE OR REPLACE TEMP TABLE seen_now (source_no INTEGER, content UBIGINT, copies BIGINT)")
-    context.run("CREATE OR REPLACE TEMP TABLE dropped (record BIGINT, batch_no INTEGER)")
     if not context.count("SELECT count(*) FROM repeated"):
-        return
-    context.run("""
+        return {}
+    context.run(f"""
         CREATE OR REPLACE TEMP TABLE copies AS
         WITH
             had AS (SELECT content, count(*) AS copies FROM stored GROUP BY content),
             own AS (SELECT content, source_no, count(*) AS copies FROM stored GROUP BY content, source_no),
             numbered AS (
-                SELECT s.record, s.batch_no, s.source_no, s.content,
-                    s.kind IN ('span', 'history') OR s.identity IS NOT NULL AS is_set,
+                SELECT s.rowid AS place, s.batch, s.source_no, s.content,
+                    t.kind IN ('span', 'history') OR s.identity IS NOT NULL AS is_set,
                     coalesce(had.copies, 0) AS stored_copies,
                     coalesce(before.copies, own.copies, 0) + row_number() OVER (
-                        PARTITION BY s.content, s.source_no ORDER BY s.record
+                        PARTITION BY s.content, s.source_no ORDER BY s.batch, s.position, s.rowid
                     ) AS copy
-                FROM stage AS s
+                FROM store.records AS s
                 SEMI JOIN repeated USING (content)
+                JOIN store.series AS t USING (series)
                 LEFT JOIN had USING (content)
                 LEFT JOIN own USING (content, source_no)
                 LEFT JOIN store.seen AS before USING (content, source_no)
+                WHERE s.batch >= {context.first}
+            ),
+            ranked AS (
+                SELECT *,
+                    row_number() OVER (PARTITION BY content ORDER BY batch, place) AS nth,
+                    row_number() OVER (PARTITION BY content, copy ORDER BY batch, place) AS nth_of_copy
+                FROM numbered
             )
         SELECT *,
-            row_number() OVER (PARTITION BY content ORDER BY record) AS nth,
-            row_number() OVER (PARTITION BY content, copy ORDER BY record) AS nth_of_copy
-        FROM numbered
+            CASE WHEN is_set THEN stored_copies > 0 OR nth > 1
+                 ELSE copy <= stored_copies OR nth_of_copy > 1 END AS dropped
+        FROM ranked
     """)
     context.run("""
-        INSERT INTO seen_now
-        SELECT source_no, content, max(copy) FROM copies WHERE NOT is_set GROUP BY source_no, content
+        CREATE OR REPLACE TEMP TABLE seen_now AS
+        SELECT source_no, content, max(copy) AS copies FROM copies WHERE NOT is_set GROUP BY source_no, content
     """)
+    context.run(
+        "DELETE FROM store.seen WHERE (source_no, content) IN (SELECT (source_no, content) FROM seen_now)"
+    )
+    context.run("INSERT INTO store.seen FROM seen_now")
+    context.run("DELETE FROM store.records WHERE rowid IN (SELECT place FROM copies WHERE dropped)")
     context.run("""
-        INSERT INTO dropped
-        SELECT record, batch_no FROM copies
-        WHERE CASE WHEN is_set THEN stored_copies > 0 OR nth > 1
-                   ELSE copy <= stored_copies OR nth_of_copy > 1 END
+        UPDATE store.records SET record = xor(records.content, hash(c.copy))
+        FROM copies AS c WHERE records.rowid = c.place AND NOT c.dropped AND c.copy > 1
     """)
-    context.own_stage()
-    context.run("DELETE FROM stage_copy WHERE record IN (SELECT record FROM dropped)")
+    return {
+        int(str(batch)): int(str(count))
+        for batch, count in context.run("SELECT batch, count(*) FROM copies WHERE dropped GROUP BY batch")
+    }

@@ -70,7 +70,7 @@ def _open_runs(context: Context, borders: list[str]) -> None:
         CREATE OR REPLACE TEMP TABLE border AS
         SELECT m.flow AS base, b.role, m.event_h, CASE WHEN m.event_h IS NULL THEN m.record END AS record,
             min(m.moment) AS moment
-        FROM member AS m JOIN (VALUES {", ".join(borders)}) AS b(event, role) ON b.event = m.name
+        FROM told AS m JOIN (VALUES {", ".join(borders)}) AS b(event, role) ON b.event = m.name
         WHERE m.kind <> 'dead_letter' AND NOT (m.handles AND m.event_h IS NULL)
         GROUP BY ALL HAVING moment IS NOT NULL
     """)
@@ -97,7 +97,7 @@ def _follow_starts(context: Context) -> None:
     context.run("""
         CREATE OR REPLACE TEMP TABLE candidate AS
         SELECT m.flow AS base, m.record, m.event_h, m.cause_h, m.span_h, m.parent_h,
-            m.operation, m.kind, 1 + count(r.since) AS by_time
+            1 + count(r.since) AS by_time
         FROM member AS m
         LEFT JOIN run_now AS r ON r.base = m.flow AND r.since <= m.moment
         WHERE m.flow IN (SELECT base FROM run_now)
@@ -167,13 +167,12 @@ def _place(context: Context) -> None:
     context.run("""
         INSERT INTO moved
         SELECT p.record, p.flow, p.evidence
-        FROM placed AS p JOIN store.records AS r USING (record)
+        FROM placed AS p JOIN older AS r USING (record)
         WHERE NOT p.shared AND r.flow <> p.flow AND p.record NOT IN (SELECT record FROM moved)
     """)
-    context.own_stage()
     context.run("""
-        UPDATE stage_copy SET flow = p.flow FROM placed AS p
-        WHERE p.record = stage_copy.record AND NOT p.shared
+        UPDATE stage SET flow = p.flow FROM placed AS p
+        WHERE p.record = stage.record AND NOT p.shared
     """)
     context.run("""
         INSERT INTO shared_now

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clew.reconstruct.duckdb.schema import EVIDENCE, OUTCOMES
+from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS, OUTCOMES
 from clew.reconstruct.keys import quoted
 from clew.reconstruct.passes.identify import anchor_of
 from clew.reconstruct.passes.waits import find_waits
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from clew.reconstruct.passes.context import Context
 
 OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
+NAMES = 1 << 32
+"""More than there are names in one run."""
+NEVER = (1 << 63) - 1
+FIRST = f"coalesce(epoch_us(moment), {NEVER})::HUGEINT * {NAMES} + t.name_no"
+"""A time and then a name, as one number; NULL where there is no name. No time is the latest."""
 
 
 def judge(context: Context) -> None:
@@ -32,23 +37,53 @@ def judge(context: Context) -> None:
 
 
 def _keys(context: Context) -> None:
-    """``key_now(flow, keys)``: the other IDs of each flow; a demoted instance key is one of them."""
-    demoted = ", ".join(quoted(name) for name in context.names.demoted)
-    also = f"""
-        UNION
-        SELECT m.flow, json_object(r.correlation_key, r.correlation_id)
-        FROM member AS m JOIN (
-            SELECT record, correlation_key, correlation_id FROM stage
-            UNION ALL
-            SELECT record, correlation_key, correlation_id FROM store.records
-        ) AS r USING (record)
-        WHERE r.correlation_id IS NOT NULL AND r.correlation_key IN ({demoted})
+    """``key_now(flow, name, value)``: the other IDs of each flow; a demoted instance key is one of them.
+
+    Of a flow that only grew, those of its new records that it lacks; of a ``regrouped``
+    one, which may have lost some, all.
     """
+    demoted = ", ".join(quoted(name) for name in context.names.demoted)
+    is_key = f"r.keys IS NOT NULL OR t.correlation_key IN ({demoted})" if demoted else "r.keys IS NOT NULL"
+    named = f"CASE WHEN t.correlation_key IN ({demoted or 'NULL'}) THEN t.correlation_key END AS demoted"
+    columns = f"r.keys, {named}, CASE WHEN demoted IS NOT NULL THEN r.correlation_id END AS correlation_id"
     context.run(f"""
-        CREATE OR REPLACE TEMP TABLE key_now AS
-        SELECT DISTINCT flow, keys FROM member WHERE keys IS NOT NULL
-        {also if demoted else ""}
+        CREATE OR REPLACE TEMP TABLE key_text AS
+        SELECT flow, any_value(keys) AS keys, demoted, any_value(correlation_id) AS correlation_id
+        FROM (
+            SELECT m.flow, {columns}
+            FROM member AS m JOIN store.records AS r USING (record)
+            JOIN store.series AS t ON t.series = r.series
+            WHERE r.batch >= {context.first} AND ({is_key})
+            {_older_keys(columns, is_key) if context.count("SELECT count(*) FROM regrouped") else ""}
+        )
+        GROUP BY flow, hash(keys), demoted, hash(correlation_id)
     """)
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE key_now AS
+        SELECT DISTINCT flow, name, value FROM (
+            SELECT flow, unnest(json_keys(keys)) AS name,
+                json_extract_string(keys, '$."' || replace(replace(name, '\\', '\\\\'), '"', '\\"') || '"') AS value
+            FROM key_text WHERE keys IS NOT NULL
+            UNION ALL
+            SELECT flow, demoted, correlation_id FROM key_text WHERE demoted IS NOT NULL
+        ) AS k
+        WHERE value IS NOT NULL
+          AND (flow IN (FROM regrouped) OR NOT EXISTS (
+              SELECT 1 FROM store.flow_keys AS o
+              SEMI JOIN existing USING (flow)
+              WHERE o.flow = k.flow AND o.name = k.name AND o.value = k.value))
+    """)
+
+
+def _older_keys(columns: str, is_key: str) -> str:
+    return f"""
+        UNION ALL
+        SELECT m.flow, {columns}
+        FROM member AS m SEMI JOIN regrouped USING (flow)
+        JOIN older AS r USING (record)
+        JOIN store.series AS t ON t.series = r.series
+        WHERE {is_key}
+    """
 
 
 def _defined(context: Context) -> None:
@@ -82,11 +117,18 @@ def _defined(context: Context) -> None:
     """)
     context.run("""
         CREATE OR REPLACE TEMP TABLE hit AS
-        SELECT m.flow, w.number, w.type, w.role, w.event, w.outcome, min(m.moment) AS moment
-        FROM member AS m
-        JOIN written AS w ON w.event = m.name AND (w.service IS NULL OR w.service = m.service)
-        WHERE m.kind <> 'dead_letter'
-        GROUP BY ALL
+        WITH
+            telling AS (
+                SELECT t.series, w.number FROM store.series AS t
+                JOIN written AS w ON w.event = t.name AND (w.service IS NULL OR w.service = t.service)
+                WHERE t.kind <> 'dead_letter'
+            ),
+            found AS (
+                SELECT m.flow, e.number, min(m.moment) AS moment
+                FROM member AS m JOIN telling AS e USING (series) GROUP BY m.flow, e.number
+            )
+        SELECT f.flow, f.number, w.type, w.role, w.event, w.outcome, f.moment
+        FROM found AS f JOIN written AS w USING (number)
     """)
     context.run("""
         CREATE OR REPLACE TEMP TABLE defined_flow AS
@@ -111,19 +153,19 @@ def _ends(context: Context) -> None:
         WITH
         history AS (
             SELECT flow, max(until) AS last FROM member
-            WHERE kind = 'history' AND flow IN (SELECT flow FROM member WHERE outcome IS NOT NULL)
+            WHERE kind = 'history' AND flow IN (SELECT flow FROM told WHERE outcome IS NOT NULL)
             GROUP BY flow
         ),
         told AS (
             SELECT m.flow, CASE m.outcome {names} END AS outcome, m.until AS moment, 0 AS rank
-            FROM member AS m LEFT JOIN history AS h USING (flow)
+            FROM told AS m LEFT JOIN history AS h USING (flow)
             WHERE m.outcome IS NOT NULL AND NOT coalesce(m.until < h.last, false)
             UNION ALL
             SELECT h.flow, h.outcome, h.moment, 1 AS rank
             FROM hit AS h JOIN defined_flow AS d USING (flow, type) WHERE h.role = 'end'
             UNION ALL
             SELECT m.flow, {OUTCOME["failed"]}, m.until, 2 AS rank
-            FROM member AS m
+            FROM told AS m
             WHERE m.kind = 'span' AND m.parent_h IS NULL AND NOT m.shared AND m.status = 'error'
               AND m.operation IS NULL
         ),
@@ -148,53 +190,90 @@ def _ends(context: Context) -> None:
 
 
 def _count(context: Context) -> None:
-    """``basic``: one row for each flow, with its numbers and ``named_by``, the record that has its ID.
+    """``basic``: one row for each flow with its numbers, its ``type_no`` and its ``service_set``.
 
-    Every run of a reused ID is named by the same record.
+    ``trait`` numbers the names and services of the members' series in the order of their
+    text: so the first name, and of several at one time the least, is the minimum of a number.
     """
-    base, runs = "m.flow", ""
-    if context.count("SELECT count(*) FROM run_now"):
-        base, runs = "coalesce(run.base, m.flow)", "LEFT JOIN run_now AS run ON run.flow = m.flow"
-    evidence = ", ".join(
-        f"count(*) FILTER (evidence = {number})::INTEGER" for number in range(1, len(EVIDENCE) + 1)
-    )
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE trait AS
+        SELECT series, name, service,
+            CASE WHEN name IS NOT NULL THEN dense_rank() OVER (ORDER BY name) END AS name_no,
+            CASE WHEN service IS NOT NULL THEN dense_rank() OVER (ORDER BY service) - 1 END AS service_no
+        FROM store.series SEMI JOIN member USING (series)
+    """)
+    services = max(context.count("SELECT max(service_no) + 1 FROM trait"), 1)
+    evidence = "[count(*)::INTEGER" + ", 0" * (len(EVIDENCE) - 1) + "]"
+    if context.count("SELECT count(*) FROM member WHERE evidence <> 1"):
+        evidence = ", ".join(f"count(*) FILTER (evidence = {number})" for number, _ in enumerate(EVIDENCE, 1))
+        evidence = f"[{evidence}]::INTEGER[]"
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE basic AS
-        SELECT m.flow, {base} AS base, min(moment) AS started, max(until) AS last, count(*) AS records,
-            count(*) FILTER (bad) AS errors,
-            count(*) FILTER (kind = 'dead_letter')::INTEGER AS dead_letters,
-            count(DISTINCT span_h) FILTER (kind = 'span' AND parent_h IS NULL AND NOT shared)::INTEGER
-                AS roots,
-            coalesce(
-                min(record) FILTER (evidence = 1),
-                min(record) FILTER (trace_h = {base}),
-                min(record) FILTER (event_h = {base})
-            ) AS named_by,
-            [{evidence}] AS evidence
-        FROM member AS m {runs} GROUP BY m.flow, {base}
+        SELECT flow, started, last, records, errors, dead_letters, evidence, service_set,
+            coalesce(first_root, first_name) % {NAMES} AS type_no
+        FROM (
+            SELECT m.flow, min(moment) AS started, max(until) AS last, count(*) AS records,
+                count(*) FILTER (bad) AS errors,
+                count(*) FILTER (m.kind = 'dead_letter')::INTEGER AS dead_letters,
+                {evidence} AS evidence,
+                bitstring_agg(t.service_no, 0, {services - 1}) AS service_set,
+                min({FIRST}) FILTER (m.kind = 'span' AND parent_h IS NULL) AS first_root,
+                min({FIRST}) FILTER (m.kind <> 'dead_letter') AS first_name
+            FROM member AS m JOIN trait AS t USING (series) GROUP BY m.flow
+        )
     """)
 
 
 def _name(context: Context) -> None:
-    """``named(flow, flow_id)``: an anchor's value, or the trace or event that the flow comes from."""
+    """``named(flow, flow_id)``: an anchor's value, or the trace or event that the flow comes from.
+
+    A flow's number is the hash of its ID, so that any record with that ID names it; and
+    every run of a reused ID is named by the same record.
+    """
+    # Which key anchored a record matters only where some of them must not, and costs a join.
+    records = OBSERVATIONS if context.names.demoted else "store.records"
     anchor = anchor_of(context.names)
     context.run(f"""
+        CREATE OR REPLACE TEMP TABLE name AS
+        SELECT flow AS base, any_value({anchor}) AS name FROM {records}
+        WHERE batch >= {context.first} AND evidence = 1 GROUP BY flow
+    """)
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE base_of AS
+        SELECT b.flow, coalesce(run.base, b.flow) AS base, run.number
+        FROM basic AS b LEFT JOIN run_now AS run USING (flow)
+    """)
+    for rows, column, name, only in (
+        ("store.flows", "flow", "flow_id", "true"),
+        (f"(FROM store.records WHERE batch >= {context.first})", "trace_h", "trace_id", "true"),
+        (records, "flow", anchor, f"batch < {context.first} AND evidence = 1"),
+        ("older", "trace_h", "trace_id", "true"),
+        ("store.records", "event_h", "event_id", "true"),
+    ):
+        context.run("""
+            CREATE OR REPLACE TEMP TABLE nameless AS SELECT DISTINCT base FROM base_of ANTI JOIN name USING (base)
+        """)
+        if not context.count("SELECT count(*) FROM nameless"):
+            break
+        context.run(f"""
+            INSERT INTO name
+            SELECT {column}, any_value({name}) FROM {rows} AS r
+            WHERE {only} AND {column} IN (SELECT base FROM nameless) GROUP BY {column}
+        """)
+    context.run("""
         CREATE OR REPLACE TEMP TABLE named AS
-        WITH
-            named_by AS (SELECT base, min(named_by) AS record FROM basic GROUP BY base),
-            name AS (
-                SELECT b.base, CASE WHEN r.evidence = 1 THEN r.anchor
-                    WHEN r.trace_h = b.base THEN r.trace_id ELSE r.event_id END AS name
-                FROM named_by AS b JOIN (
-                    SELECT record, evidence, trace_h, trace_id, event_id, {anchor} AS anchor FROM stage
-                    UNION ALL
-                    SELECT record, evidence, trace_h, trace_id, event_id, {anchor}
-                    FROM store.records SEMI JOIN named_by USING (record)
-                    WHERE record >= (SELECT min(record) FROM named_by)
-                ) AS r USING (record)
-            )
-        SELECT b.flow, n.name || CASE WHEN run.number > 1 THEN '#' || run.number ELSE '' END AS flow_id
-        FROM basic AS b JOIN name AS n USING (base) LEFT JOIN run_now AS run ON run.flow = b.flow
+        SELECT b.flow, n.name || CASE WHEN b.number > 1 THEN '#' || b.number ELSE '' END AS flow_id
+        FROM base_of AS b JOIN name AS n USING (base)
+    """)
+
+
+def _roots(context: Context) -> None:
+    """``root_of(flow, roots)``: how many spans of each flow have no parent."""
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE root_of AS
+        SELECT flow, count(DISTINCT span_h)::INTEGER AS roots FROM member
+        WHERE kind = 'span' AND parent_h IS NULL AND NOT shared
+        GROUP BY flow
     """)
 
 
@@ -202,35 +281,29 @@ def _flows(context: Context) -> None:
     limits = (
         ", ".join(f"({quoted(d.name)}, {_number(d.limit_us)})" for d in context.definitions) or "(NULL, NULL)"
     )
+    _roots(context)
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE verdict_flow AS
         WITH
-            first_root AS (
-                SELECT flow, min(ROW(moment, name)) AS first FROM member
-                WHERE kind = 'span' AND parent_h IS NULL AND name IS NOT NULL GROUP BY flow
-            ),
-            first_name AS (
-                SELECT flow, min(ROW(moment, name)) AS first FROM member
-                WHERE name IS NOT NULL AND kind <> 'dead_letter' GROUP BY flow
-            ),
+            typed AS (SELECT DISTINCT name_no, name FROM trait WHERE name IS NOT NULL),
             served AS (
-                SELECT flow, list(service ORDER BY service) AS services
-                FROM (SELECT DISTINCT flow, service FROM member WHERE service IS NOT NULL) GROUP BY flow
+                SELECT service_set, list(t.service ORDER BY t.service) AS services
+                FROM (SELECT DISTINCT service_set FROM basic WHERE service_set IS NOT NULL) AS b
+                JOIN (SELECT DISTINCT service, service_no::INTEGER AS service_no FROM trait) AS t
+                  ON get_bit(b.service_set, t.service_no) = 1
+                GROUP BY service_set
             ),
-            events AS (
-                SELECT flow, count(*) AS events FROM step_of GROUP BY flow
-            ),
-            dead AS (
-                SELECT flow, count(DISTINCT unit)::INTEGER AS dead_open FROM dead_now GROUP BY flow
-            ),
+            events AS (SELECT flow, count(*) AS events FROM step_of GROUP BY flow),
+            dead AS (SELECT flow, count(DISTINCT unit)::INTEGER AS dead_open FROM dead_now GROUP BY flow),
             written_limit AS (
                 SELECT * FROM (VALUES {limits}) AS l(type, limit_us) WHERE type IS NOT NULL
             )
         SELECT
             b.flow, name.flow_id, {context.scope_no} AS scope_no,
-            coalesce(d.type, r.first[2], n.first[2]) AS type,
+            coalesce(d.type, t.name) AS type,
             b.started, b.last, e.moment AS ended, l.limit_us::BIGINT AS overall_limit_us,
-            d.type IS NOT NULL AS defined, coalesce(e.outcome, 0)::UTINYINT AS outcome, b.roots, b.records,
+            d.type IS NOT NULL AS defined, coalesce(e.outcome, 0)::UTINYINT AS outcome,
+            coalesce(r.roots, 0) AS roots, b.records,
             coalesce(v.events, 0) AS events, b.errors, b.dead_letters,
             coalesce(dead.dead_open, 0) AS dead_open, coalesce(o.records, 0)::INTEGER AS missing_parents,
             coalesce(s.services, []) AS services, b.evidence
@@ -238,9 +311,9 @@ def _flows(context: Context) -> None:
         LEFT JOIN named AS name USING (flow)
         LEFT JOIN defined_flow AS d USING (flow)
         LEFT JOIN ending AS e USING (flow)
-        LEFT JOIN first_root AS r USING (flow)
-        LEFT JOIN first_name AS n USING (flow)
-        LEFT JOIN served AS s USING (flow)
+        LEFT JOIN root_of AS r USING (flow)
+        LEFT JOIN typed AS t ON t.name_no = b.type_no
+        LEFT JOIN served AS s USING (service_set)
         LEFT JOIN events AS v USING (flow)
         LEFT JOIN dead USING (flow)
         LEFT JOIN missing_parent AS o USING (flow)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clew.reconstruct.duckdb.schema import OUTCOMES, WAITS
+from clew.reconstruct.passes.fold import HANDLES, SENDS
 from clew.reconstruct.salt import salt
 
 if TYPE_CHECKING:
@@ -43,32 +44,43 @@ def find_waits(context: Context) -> None:
 def _look_for_parents_and_causes(context: Context) -> None:
     """Parents and causes that the flow lacks: a parent that no flow has is missing."""
     context.run("CREATE OR REPLACE TEMP TABLE missing_parent (flow UBIGINT, records BIGINT)")
-    for kind, mine, theirs, only in (
-        ("parent", "parent_h", "span_h", "AND m.kind = 'span'"),
-        ("cause", "cause_h", "event_h", ""),
-    ):
-        context.run(f"""
-            CREATE OR REPLACE TEMP TABLE lacking AS
-            SELECT m.flow, m.{mine} AS token, count(DISTINCT coalesce(m.span_h, m.record)) AS records,
-                min(m.moment) AS since
-            FROM member AS m
-            ANTI JOIN member AS own ON own.flow = m.flow AND own.{theirs} = m.{mine}
-            WHERE m.{mine} IS NOT NULL {only}
-            GROUP BY m.flow, m.{mine}
+    _look_for(
+        context,
+        "cause",
+        """
+        SELECT m.flow, m.cause_h AS token, m.moment, coalesce(m.span_h, m.record) AS step FROM member AS m
+        ANTI JOIN step_of AS own ON own.flow = m.flow AND own.unit = m.cause_h
+        WHERE m.cause_h IS NOT NULL
+        """,
+    )
+    _look_for(
+        context,
+        "parent",
+        """
+        SELECT m.flow, m.parent_h AS token, m.moment, coalesce(m.span_h, m.record) AS step FROM member AS m
+        ANTI JOIN member AS own ON own.flow = m.flow AND own.span_h = m.parent_h
+        WHERE m.parent_h IS NOT NULL AND m.kind = 'span'
+        """,
+    )
+    if context.count("SELECT count(*) FROM lacking"):
+        context.run("""
+            INSERT INTO missing_parent
+            SELECT flow, sum(records) FROM lacking
+            WHERE token NOT IN (SELECT span_h FROM store.records SEMI JOIN lacking ON token = span_h)
+            GROUP BY flow
         """)
-        if not context.count("SELECT count(*) FROM lacking"):
-            continue
-        context.run(
-            f"INSERT INTO wait (flow, kind, token, since) SELECT flow, {KIND[kind]}, token, since FROM lacking"
-        )
-        if kind == "parent":
-            context.run("""
-                INSERT INTO missing_parent
-                SELECT flow, sum(records) FROM lacking
-                WHERE token NOT IN (SELECT span_h FROM stage WHERE span_h IS NOT NULL)
-                  AND token NOT IN (SELECT span_h FROM store.records SEMI JOIN lacking ON token = span_h)
-                GROUP BY flow
-            """)
+
+
+def _look_for(context: Context, kind: str, lacking: str) -> None:
+    """Make ``lacking(flow, token, records, since)`` and the waits of it."""
+    context.run(f"""
+        CREATE OR REPLACE TEMP TABLE lacking AS
+        SELECT flow, token, count(DISTINCT step) AS records, min(moment) AS since FROM ({lacking})
+        GROUP BY flow, token
+    """)
+    context.run(
+        f"INSERT INTO wait (flow, kind, token, since) SELECT flow, {KIND[kind]}, token, since FROM lacking"
+    )
 
 
 def _channel(context: Context, name: str) -> str:
@@ -85,75 +97,89 @@ def _wait_for_handling(context: Context) -> None:
     context.run("CREATE OR REPLACE TEMP TABLE channel_now (channel UBIGINT, name VARCHAR)")
     if not context.count("SELECT count(*) FROM member WHERE sends"):
         return
+    # Nearly every send is answered within its own flow: only the others are looked at closely.
     context.run("""
         CREATE OR REPLACE TEMP TABLE sent AS
-        SELECT m.flow, coalesce(m.unit, m.span_h) AS token, m.unit, m.event_h, m.span_h, m.place_h,
+        SELECT m.flow, coalesce(m.unit, m.span_h) AS token, m.event_h, m.span_h, m.place_h,
             min(m.moment) AS since, min(m.name) AS name, min(m.service) AS service,
-            min(m.destination) AS destination, bool_or(m.kind = 'history') AS told
-        FROM member AS m
-        WHERE m.sends AND coalesce(m.unit, m.span_h) IS NOT NULL
+            min(m.destination) AS destination, bool_or(m.kind = 'history') AS by_history
+        FROM told AS m
+        LEFT JOIN step_of AS s ON s.flow = m.flow AND s.unit = m.unit
+        WHERE m.sends AND NOT coalesce(s.handled, false) AND coalesce(m.unit, m.span_h) IS NOT NULL
         GROUP BY m.flow, m.unit, m.event_h, m.span_h, m.place_h
     """)
     context.run("""
         CREATE OR REPLACE TEMP TABLE answered AS
-        SELECT s.flow, s.token FROM sent AS s
-        JOIN step_of AS e ON e.flow = s.flow AND e.unit = s.unit AND e.handled
-        UNION
-        SELECT s.flow, s.token FROM sent AS s
+        SELECT DISTINCT s.flow, s.token FROM sent AS s
         JOIN member AS m ON m.flow = s.flow AND m.parent_h = s.span_h AND m.handles
     """)
-    context.run("""
-        CREATE OR REPLACE TEMP TABLE open_send AS SELECT * FROM sent ANTI JOIN answered USING (flow, token)
-    """)
-    if context.count("SELECT count(*) FROM open_send"):
-        _look_for_handling_elsewhere(context)
-        context.run("""
-            CREATE OR REPLACE TEMP TABLE open_send AS
-            SELECT * FROM sent ANTI JOIN answered USING (flow, token)
-        """)
-    context.run(f"""
-        INSERT INTO channel_now
-        SELECT {_channel(context, "told.name")} AS channel, told.name
-        FROM (
-            SELECT DISTINCT unnest([destination, name]) AS name
-            FROM sent SEMI JOIN answered USING (flow, token)
-        ) AS told
-        WHERE told.name IS NOT NULL AND channel NOT IN (SELECT channel FROM store.channels)
-    """)
+    _look_for_handling_elsewhere(context)
+    _know_channels(context)
     context.run(f"""
         INSERT INTO wait
-        WITH owed AS (
-            SELECT flow, token, min(since) AS since, min(name) AS name, min(service) AS service,
-                min(destination) AS destination, bool_or(told) AS told
-            FROM open_send GROUP BY flow, token
-        ),
-        known_by AS (
-            SELECT DISTINCT flow, token, unnest([event_h, span_h, place_h]) AS id FROM open_send
-        )
+        WITH
+            open_send AS (FROM sent ANTI JOIN answered USING (flow, token)),
+            owed AS (
+                SELECT flow, token, min(since) AS since, min(name) AS name, min(service) AS service,
+                    min(destination) AS destination, bool_or(by_history) AS by_history
+                FROM open_send GROUP BY flow, token
+            ),
+            known_by AS (
+                SELECT DISTINCT flow, token, unnest([event_h, span_h, place_h]) AS id FROM open_send
+            )
         SELECT o.flow, {KIND["handling"]}, k.id,
-            CASE WHEN NOT o.told THEN {_channel(context, "coalesce(o.destination, o.name, '')")} END,
+            CASE WHEN NOT o.by_history THEN {_channel(context, "coalesce(o.destination, o.name, '')")} END,
             o.since, NULL, o.name, o.service, o.destination
         FROM owed AS o JOIN known_by AS k USING (flow, token)
         WHERE k.id IS NOT NULL
     """)
 
 
+def _know_channels(context: Context) -> None:
+    """``channel_now``: destinations and names of answered sends that the store does not know yet."""
+    named = "SELECT series, unnest([destination, name]) AS name FROM store.series"
+    context.run(f"""
+        CREATE OR REPLACE TEMP TABLE strange AS
+        SELECT t.series, t.name, {_channel(context, "t.name")} AS channel
+        FROM ({named} WHERE operation IN {SENDS}) AS t
+        WHERE t.name IS NOT NULL AND channel NOT IN (SELECT channel FROM store.channels)
+    """)
+    if not context.count("SELECT count(*) FROM strange"):
+        return
+    context.run("""
+        INSERT INTO channel_now
+        SELECT DISTINCT s.channel, s.name FROM strange AS s
+        WHERE s.series IN (
+            SELECT m.series FROM member AS m
+            LEFT JOIN step_of AS o ON o.flow = m.flow AND o.unit = m.unit
+            LEFT JOIN answered AS a ON a.flow = m.flow AND a.token = coalesce(m.unit, m.span_h)
+            WHERE m.sends AND (o.handled OR a.token IS NOT NULL)
+        )
+    """)
+
+
 def _look_for_handling_elsewhere(context: Context) -> None:
     """A message may be handled within another flow, whatever that flow is."""
-    handles = "operation IN ('process', 'receive', 'settle') AND kind <> 'dead_letter'"
+    context.run("CREATE OR REPLACE TEMP TABLE open_send AS FROM sent ANTI JOIN answered USING (flow, token)")
+    if not context.count("SELECT count(*) FROM open_send"):
+        return
+    handling = f"""
+        SELECT event_h, parent_h, place_h FROM store.records
+        WHERE series IN (
+            SELECT series FROM store.series WHERE operation IN {HANDLES} AND kind <> 'dead_letter'
+        )
+    """
+    told_by = (("event_h", "event_h"), ("parent_h", "span_h"), ("place_h", "place_h"))
+    elsewhere = " UNION ".join(
+        f"SELECT s.flow, s.token FROM open_send AS s SEMI JOIN handling AS h ON h.{theirs} = s.{mine}"
+        for theirs, mine in told_by
+    )
     context.run(f"""
         INSERT INTO answered
-        WITH handling AS (
-            SELECT event_h, parent_h, place_h FROM stage WHERE {handles}
-            UNION ALL
-            SELECT event_h, parent_h, place_h FROM store.records WHERE {handles}
-        ),
-        linked AS (SELECT token FROM link_ref UNION SELECT token FROM store.link_refs)
-        SELECT s.flow, s.token FROM open_send AS s SEMI JOIN handling AS h ON h.event_h = s.event_h
-        UNION
-        SELECT s.flow, s.token FROM open_send AS s SEMI JOIN handling AS h ON h.parent_h = s.span_h
-        UNION
-        SELECT s.flow, s.token FROM open_send AS s SEMI JOIN handling AS h ON h.place_h = s.place_h
+        WITH
+            handling AS NOT MATERIALIZED ({handling}),
+            linked AS (SELECT token FROM link_ref UNION SELECT token FROM store.link_refs)
+        {elsewhere}
         UNION
         SELECT s.flow, s.token FROM open_send AS s SEMI JOIN linked AS l ON l.token = s.span_h
     """)
@@ -164,11 +190,11 @@ def _wait_for_ends(context: Context) -> None:
     context.run(f"""
         INSERT INTO wait
         SELECT m.flow, {KIND["end"]}, m.span_h, NULL, min(m.moment), NULL, min(m.name), min(m.service), NULL
-        FROM member AS m
+        FROM told AS m
         WHERE m.kind = 'span' AND m.span_h IS NOT NULL
-          AND m.flow IN (SELECT flow FROM member WHERE kind = 'span' AND end_time IS NULL)
+          AND m.flow IN (SELECT flow FROM member WHERE kind = 'span' AND NOT ended)
         GROUP BY m.flow, m.span_h
-        HAVING count(m.end_time) = 0
+        HAVING NOT bool_or(m.ended)
     """)
 
 
@@ -198,7 +224,7 @@ def _gather_attempts(context: Context) -> None:
                 SELECT m.flow, coalesce(m.unit, l.token, m.span_h, m.record) AS unit,
                     coalesce(m.span_h, m.record) AS try,
                     m.kind, m.until, m.bad, m.name, m.service, m.destination, m.consumer_group
-                FROM member AS m SEMI JOIN trying USING (flow)
+                FROM told AS m SEMI JOIN trying USING (flow)
                 LEFT JOIN (FROM link_ref UNION ALL FROM store.link_refs) AS l
                     ON l.record = m.record AND m.unit IS NULL
                 WHERE m.handles AND m.kind <> 'history'
@@ -230,7 +256,7 @@ def _find_dead(context: Context) -> None:
         WITH
             dead AS (
                 SELECT flow, coalesce(unit, record) AS unit, consumer_group AS handler, max(until) AS until
-                FROM member WHERE kind = 'dead_letter'
+                FROM told WHERE kind = 'dead_letter'
                 GROUP BY ALL
             ),
             resolved AS (
@@ -263,7 +289,7 @@ def _wait_for_retries(context: Context) -> None:
                 FROM attempt GROUP BY flow, unit, handler HAVING bool_or(bad)
             ),
             dead AS (
-                SELECT DISTINCT flow, unit, consumer_group AS handler FROM member
+                SELECT DISTINCT flow, unit, consumer_group AS handler FROM told
                 WHERE kind = 'dead_letter' AND unit IS NOT NULL
             )
         SELECT w.flow, {KIND["retry"]}, w.unit, NULL, w.failed_at, NULL, w.name, w.service, w.destination
