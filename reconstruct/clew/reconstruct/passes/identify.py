@@ -126,12 +126,14 @@ def identify(context: Context) -> dict[int, int]:
     context.run(f"CREATE OR REPLACE TEMP TABLE arrived AS SELECT content, time {new}")
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE stored AS
-        SELECT r.content, r.source_no
-        FROM store.records AS r
-        SEMI JOIN arrived AS s ON s.content = r.content AND s.time IS NOT DISTINCT FROM r.time
+        SELECT r.content, r.source_no FROM store.records AS r
+        SEMI JOIN arrived AS s ON s.content = r.content AND s.time = r.time
         WHERE r.batch < {context.first}
-          AND (r.time BETWEEN (SELECT min(time) FROM arrived) AND (SELECT max(time) FROM arrived)
-               OR r.time IS NULL)
+          AND r.time BETWEEN (SELECT min(time) FROM arrived) AND (SELECT max(time) FROM arrived)
+        UNION ALL
+        SELECT r.content, r.source_no FROM store.records AS r
+        SEMI JOIN (FROM arrived WHERE time IS NULL) AS s ON s.content = r.content
+        WHERE r.batch < {context.first} AND r.time IS NULL
     """)
     context.run("""
         CREATE OR REPLACE TEMP TABLE repeated AS

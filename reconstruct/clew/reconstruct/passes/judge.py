@@ -61,9 +61,10 @@ def _keys(context: Context) -> None:
     context.run("""
         CREATE OR REPLACE TEMP TABLE key_now AS
         SELECT DISTINCT flow, name, value FROM (
-            SELECT flow, unnest(json_keys(keys)) AS name,
-                json_extract_string(keys, '$."' || replace(replace(name, '\\', '\\\\'), '"', '\\"') || '"') AS value
-            FROM key_text WHERE keys IS NOT NULL
+            SELECT flow, entry.key AS name, entry.value AS value FROM (
+                SELECT flow, unnest(map_entries(from_json(keys, '"MAP(VARCHAR, VARCHAR)"'))) AS entry
+                FROM key_text WHERE keys IS NOT NULL
+            )
             UNION ALL
             SELECT flow, demoted, correlation_id FROM key_text WHERE demoted IS NOT NULL
         ) AS k
