@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+# numpy's linear algebra, which nothing here uses, starts a thread for each core.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 class Entry(NamedTuple):
     """One command as ``clew --help`` lists it, without importing it."""
 

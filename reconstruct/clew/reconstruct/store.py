@@ -62,7 +62,7 @@ class Store(Protocol):
         ...
 
     def write_all(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Written]]:
-        """:meth:`write` each in order, and give each back when it is committed.
+        """:meth:`write` each in order, and give each back, without its ``raw``, when it is committed.
 
         The next batch may be pulled and decoded while one is written. Pulling may block
         for as long as it likes: what was pulled before is committed meanwhile.

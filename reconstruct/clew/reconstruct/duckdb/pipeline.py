@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 TOGETHER = 200
 """Batches written in one transaction at most."""
 MANY = 100_000
-"""Rows that are worth a transaction by themselves: no further batch joins them, and they are
-taken only when they can be written at once, since they are large."""
+"""Rows that are worth a transaction by themselves: no further batch joins them, and none is
+asked for until they are written, since they are large."""
 
 Result = tuple["Batch", "Written"]
 Put = Callable[[list["Batch"]], list[Result]]
@@ -79,22 +79,22 @@ class Pipeline:
         self._thread.join()
 
     def add(self, batch: Batch) -> None:
-        """Take a batch into the group that gathers, when that has room.
+        """Take a batch into the group that gathers, when that has room; write a large one.
 
         Raises:
             Whatever ended the writing of an earlier batch.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._error is not None or self._has_room(batch))
+            self._changed.wait_for(lambda: self._error is not None or self._group.has_room(batch))
             if self._error is not None:
                 raise self._error
             self._group.add(batch)
             self._changed.notify_all()
+            if _rows(batch) > MANY:
+                self._changed.wait_for(lambda: self._error is not None or self._is_idle())
 
-    def _has_room(self, batch: Batch) -> bool:
-        if _rows(batch) > MANY and self._busy:
-            return False
-        return self._group.has_room(batch)
+    def _is_idle(self) -> bool:
+        return not self._busy and not self._group.batches
 
     def results(self) -> Iterator[Result]:
         """What has been committed since last asked."""
@@ -142,5 +142,7 @@ class Pipeline:
                 self._done(self._put([batch]))
 
     def _done(self, results: list[Result]) -> None:
+        # Whoever counts what was written needs no input, which is large.
+        told = [(replace(batch, raw=None), written) for batch, written in results]
         with self._changed:
-            self._results.extend(results)
+            self._results.extend(told)
