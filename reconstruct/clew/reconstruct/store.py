@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
@@ -66,6 +67,13 @@ class Store(Protocol):
 
         The next batch may be pulled and decoded while one is written. Pulling may block
         for as long as it likes: what was pulled before is committed meanwhile.
+        """
+        ...
+
+    def held(self) -> AbstractContextManager[None]:
+        """Within the block the store stays open for this thread's questions, which see one state.
+
+        For a few quick questions about now (``as_of`` None): who wants to write waits for its end.
         """
         ...
 

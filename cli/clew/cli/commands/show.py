@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -55,7 +56,7 @@ def show(
     or the beginning of one.
     """
     terminal = context.terminal
-    with context.store() as store:
+    with context.store() as store, store.held() if as_of is None else nullcontext():
         matches = _matches(store, id_, scope)
         if len(matches) > 1:
             _choose(matches, id_, terminal)

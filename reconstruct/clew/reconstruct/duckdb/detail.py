@@ -10,7 +10,7 @@ from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.linking import linked
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows
 from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS
-from clew.reconstruct.model import Evidence, FlowDetail, Settings
+from clew.reconstruct.model import Evidence, Flow, FlowDetail, Settings
 from clew.reconstruct.passes.order import order
 from clew.reconstruct.salt import salt
 
@@ -41,7 +41,7 @@ def detail(
     flows = to_flows(connection, "one", 0, 1, scopes(connection))
     if not flows:
         return None
-    rows = _records(connection, flow, limit)
+    rows = _records(connection, flow, flows[0], limit)
     truncated = max(0, flows[0].records - len(rows))
     steps, loose = order(rows)
     return FlowDetail(
@@ -77,16 +77,26 @@ def _number(connection: duckdb.DuckDBPyConnection, flow_id: str, scope: str) -> 
 
 
 def _records(
-    connection: duckdb.DuckDBPyConnection, flow: int, limit: int
+    connection: duckdb.DuckDBPyConnection, flow: int, told: Flow, limit: int
 ) -> list[tuple[Evidence, bool, dict[str, Any]]]:
     names = [*RECORD_COLUMNS, "record", "source"]
     columns = ", ".join(f'r."{name}"' for name in RECORD_COLUMNS)
     readings = dict(connection.execute("SELECT source_no, source FROM store.sources").fetchall())
-    connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE mine AS
+    # Its records lie within its time, which tells where to look; some may have none.
+    within = "r.time BETWEEN $started AND $last"
+    own = f"""
         SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, false AS shared
-        FROM {OBSERVATIONS} AS r WHERE r.flow = {flow} ORDER BY r.time, r.content LIMIT {int(limit)}
-    """).fetchall()
+        FROM {OBSERVATIONS} AS r WHERE r.flow = {flow} AND {{}} ORDER BY r.time, r.content LIMIT {int(limit)}
+    """
+    bounds = {
+        name: moment.replace(tzinfo=None) if moment else None
+        for name, moment in (("started", told.started), ("last", told.last))
+    }
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE mine AS {own.format(within)}", bounds).fetchall()
+    held = connection.execute("SELECT count(*) FROM mine").fetchall()[0][0]
+    if held < min(told.records, limit):
+        rest = own.format(f"NOT coalesce({within}, false)")
+        connection.execute(f"INSERT INTO mine {rest}", bounds).fetchall()
     shares = connection.execute(f"SELECT record FROM store.shared WHERE flow = {flow}").fetchall()
     if shares:
         listed = ", ".join(str(record) for (record,) in shares)

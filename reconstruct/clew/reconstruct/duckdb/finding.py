@@ -37,7 +37,7 @@ def find(connection: duckdb.DuckDBPyConnection, text: str, scope: str | None, li
     if not wanted:
         return []
     listed = ", ".join(str(number) for number in wanted)
-    for look in _looks(list(wanted.values())):
+    for look in _looks(connection, text, list(wanted.values())):
         if look.prefix and len(text) < PREFIX:
             break
         rows = connection.execute(
@@ -55,28 +55,34 @@ def find(connection: duckdb.DuckDBPyConnection, text: str, scope: str | None, li
     return []
 
 
-def _looks(scopes: list[str]) -> Iterator[Look]:
+def _looks(connection: duckdb.DuckDBPyConnection, text: str, scopes: list[str]) -> Iterator[Look]:
     def hashed(kind: str, value: str = "$text") -> str:
         return ", ".join(f"xor(hash({value}), {salt(kind, scope)}::UBIGINT)" for scope in scopes)
 
     flows = hashed("flow")
     yield Look(f"""
-        SELECT flow, 'flow' FROM store.flows WHERE flow IN ({flows})
+        SELECT flow, 'flow' FROM store.flows
+        WHERE flow IN ({flows}, {hashed("trace")}, {hashed("event")}) AND flow_id = $text
         UNION SELECT flow, 'flow' FROM store.instances WHERE base IN ({flows})
     """)
-    yield Look("SELECT flow, 'flow' FROM store.flows WHERE flow_id = $text")
-    yield Look(f"""
-        WITH seen AS (
-            SELECT record, flow,
-                CASE WHEN event_h IN ({hashed("event")}) THEN 'event' ELSE 'trace' END AS what
-            FROM store.records
-            WHERE event_h IN ({hashed("event")})
-               OR trace_h IN ({hashed("trace")}, {hashed("trace", "lower($text)")})
-        )
-        SELECT flow, what FROM seen WHERE flow IS NOT NULL
-        UNION SELECT s.flow, what FROM store.shared AS s JOIN seen USING (record)
-    """)
+    if "#" in text:
+        yield Look("SELECT flow, 'flow' FROM store.flows WHERE flow_id = $text")
     yield Look("SELECT flow, name FROM store.flow_keys WHERE value_h = hash($text) AND value = $text")
+    events, traces = hashed("event"), f"{hashed('trace')}, {hashed('trace', 'lower($text)')}"
+    batches = connection.execute(
+        f"SELECT DISTINCT batch FROM store.ids WHERE id IN ({events}, {traces})", {"text": text}
+    ).fetchall()
+    if batches:
+        yield Look(f"""
+            WITH seen AS (
+                SELECT record, flow, CASE WHEN event_h IN ({events}) THEN 'event' ELSE 'trace' END AS what
+                FROM store.records
+                WHERE batch IN ({", ".join(str(batch) for (batch,) in batches)})
+                  AND (event_h IN ({events}) OR trace_h IN ({traces}))
+            )
+            SELECT flow, what FROM seen WHERE flow IS NOT NULL
+            UNION SELECT s.flow, what FROM store.shared AS s JOIN seen USING (record)
+        """)
     yield Look("""
         WITH seen AS (SELECT record, flow FROM store.records WHERE span_id IN ($text, lower($text)))
         SELECT flow, 'span' FROM seen WHERE flow IS NOT NULL

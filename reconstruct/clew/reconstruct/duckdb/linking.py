@@ -37,24 +37,24 @@ def linked(
     ).fetchall()
     _parents(connection, flow)
     _children(connection, flow)
-    names = [
-        name
-        for (name,) in connection.execute(
-            f"SELECT DISTINCT name FROM store.flow_keys WHERE flow = {flow}"
+    values = [
+        str(value)
+        for name, value in connection.execute(
+            f"SELECT name, value_h FROM store.flow_keys WHERE flow = {flow}"
         ).fetchall()
         if classes.get(name, KeyClass.ENTITY) is KeyClass.ENTITY
     ]
-    if names:
+    if values:
+        listed = ", ".join(dict.fromkeys(values))
         connection.execute(
-            f"""
+            f"CREATE OR REPLACE TEMP TABLE key_met AS FROM store.flow_keys WHERE value_h IN ({listed})"
+        ).fetchall()
+        connection.execute(f"""
             INSERT INTO met
             SELECT o.flow, 'joins', k.name || '=' || k.value
-            FROM store.flow_keys AS k JOIN store.flow_keys AS o
-              ON o.value_h = k.value_h AND o.name = k.name AND o.value = k.value AND o.flow <> k.flow
-            WHERE k.flow = {flow} AND k.name IN ({", ".join("?" * len(names))})
-            """,
-            names,
-        ).fetchall()
+            FROM key_met AS k JOIN key_met AS o ON o.name = k.name AND o.value = k.value AND o.flow <> k.flow
+            WHERE k.flow = {flow}
+        """).fetchall()
     connection.execute(f"""
         INSERT INTO met
         SELECT o.flow, 'batch', 'shared records'

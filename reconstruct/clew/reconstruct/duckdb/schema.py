@@ -102,6 +102,7 @@ CREATE TABLE store.series (series UBIGINT, {", ".join(f"{name} VARCHAR" for name
 """
 
 ENGINE_TABLES = """
+CREATE TABLE store.ids (id UBIGINT, batch INTEGER);
 CREATE TABLE store.link_refs (record UBIGINT, token UBIGINT);
 CREATE TABLE store.shared (record UBIGINT, flow UBIGINT, evidence UTINYINT);
 CREATE TABLE store.flows (
@@ -119,9 +120,13 @@ CREATE TABLE store.channels (channel UBIGINT, name VARCHAR);
 CREATE TABLE store.flow_keys (flow UBIGINT, name VARCHAR, value VARCHAR, value_h UBIGINT);
 CREATE TABLE store.instances (base UBIGINT, flow UBIGINT, number INTEGER, since TIMESTAMP);
 """
-"""What the passes make of the records; ``rebuild`` makes all of it anew."""
+"""What the passes make of the records; ``rebuild`` makes all of it anew.
 
-ENGINE_TABLE_NAMES = ("link_refs", "shared", "flows", "waits", "channels", "flow_keys", "instances")
+``ids`` says in which batches an event's or a trace's ID stands (``event_h``, ``trace_h``): each
+batch adds its IDs in their order, so that looking one up reads a row group of each batch.
+"""
+
+ENGINE_TABLE_NAMES = ("ids", "link_refs", "shared", "flows", "waits", "channels", "flow_keys", "instances")
 
 SOURCE_TABLES = """
 CREATE TABLE store.scopes (scope_no INTEGER, scope VARCHAR);

@@ -85,6 +85,11 @@ class DuckStore:
         with self._file.writing() as connection:
             return list(zip(batches, put(connection, batches, settings), strict=True))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with self._file.reading():
+            yield
+
     def release(self) -> None:
         self._file.release()
 

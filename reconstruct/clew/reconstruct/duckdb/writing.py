@@ -240,6 +240,15 @@ def _put_flows(context: Context) -> None:
     context.run("INSERT INTO store.instances SELECT * FROM run_now")
     context.run("DELETE FROM store.flow_keys WHERE flow IN (SELECT flow FROM regrouped)")
     context.run("INSERT INTO store.flow_keys SELECT flow, name, value, hash(value) FROM key_now")
+    context.run("""
+        INSERT INTO store.ids
+        SELECT id, batch FROM (
+            SELECT DISTINCT event_h AS id, batch FROM stage WHERE event_h IS NOT NULL
+            UNION ALL
+            SELECT DISTINCT trace_h, batch FROM stage WHERE trace_h IS NOT NULL
+        )
+        ORDER BY id
+    """)
 
 
 def _put_attribution(context: Context) -> None:
