@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.engine.cases import FIXTURES
 
+from clew.cli.errors import message, render
+from clew.cli.look import Look
 from clew.reconstruct.definitions import (
     Branch,
     Clause,
@@ -193,6 +195,36 @@ def test_no_two_kinds_of_mistake_have_one_message() -> None:
         "aliases are not allowed here",
         "aliases are not allowed here",
     ]
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=[path.stem for path in BROKEN])
+def test_each_mistake_is_marked_in_its_line(path: Path) -> None:
+    with pytest.raises(DefinitionError) as found:
+        load(path)
+    error = found.value
+    lines = [line.plain for line in render(message(error), Look(4000, "utf-8"))]
+    if not error.text:
+        assert path.stem in {"empty", "not-utf-8"}
+        return
+    gutter, mark = lines[2].index("|") + 2, next(line for line in lines if line.endswith("^"))
+    assert mark.index("^") - gutter == error.column - 1
+    marked = lines[2][mark.index("^") :][: mark.count("^")]
+    assert marked in {marked.strip(), " "}  # what is not there has a place, too
+
+
+def test_a_small_file_does_not_become_a_large_store(tmp_path: Path) -> None:
+    groups = [", ".join(f"E{group}x{number}" for number in range(250)) for group in range(2)]
+    wide = "".join(
+        f"  flow-{number}: {{start: S{number}, steps: [{{all: [{groups[0]}]}}, {{all: [{groups[1]}]}}]}}\n"
+        for number in range(2)
+    )
+    with pytest.raises(
+        DefinitionError, match="up to flow-1, steps wait for others in more than 100,000 ways"
+    ):
+        read(f"flows:\n{wide}", tmp_path)
+    undoing = ", ".join(f"U{number}: Paid" for number in range(501))
+    with pytest.raises(DefinitionError, match="order has more than 500 compensations"):
+        read(f"flows: {{order: {{start: Placed, steps: [Paid], compensations: {{{undoing}}}}}}}", tmp_path)
 
 
 def test_a_large_file_is_refused_unread(tmp_path: Path) -> None:
