@@ -65,6 +65,7 @@ BEYOND_A_SCHEMA = {
     "start-is-a-step",
     "start-is-undone",
     "start-undoes",
+    "step-after-an-end-of-several",
     "step-after-end",
     "step-after-end-of-every-branch",
     "step-owed-twice",

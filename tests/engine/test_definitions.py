@@ -119,6 +119,35 @@ def test_the_short_form_is_a_sequence_of_names(tmp_path: Path) -> None:
     assert order.rules == (Rule(1, ("Paid",)), Rule(2, ("Packed",), after=(Clause((1,)),)))
 
 
+def test_a_good_end_is_owed_only_where_a_way_goes_on_and_no_step_is_one(tmp_path: Path) -> None:
+    ends = "ends: {completed: [Done, Archived], failed: Rejected}"
+    for steps, owed in (
+        ("[Paid]", ("Done", "Archived")),
+        ("[]", ("Done", "Archived")),
+        ("[Paid, Done]", ()),
+        ("[{one_of: [[Paid, Done], Rejected]}]", ()),
+        ("[{one_of: [[Paid, Done], Invoiced]}]", ("Archived",)),
+        ("[{any: 2, of: [Paid, Done, Rejected]}]", ()),
+        ("[{any: 1, of: [Paid, Done, Rejected]}]", ("Archived",)),
+    ):
+        (order,) = read(f"flows: {{order: {{start: Placed, steps: {steps}, {ends}}}}}", tmp_path)
+        found = [rule.events for rule in order.rules if rule.role is Role.COMPLETED]
+        assert found == ([owed] if owed else []), steps
+
+
+def test_a_step_may_repeat_exactly_or_within_bounds(tmp_path: Path) -> None:
+    for written, bounds in (
+        ("2", (2, 2)),
+        ("{at_least: 2, at_most: 2}", (2, 2)),
+        ("{at_least: 3}", (3, None)),
+        ("{at_most: 3}", (1, 3)),
+    ):
+        (order,) = read(
+            f"flows: {{order: {{start: Placed, steps: [{{event: A, repeats: {written}}}]}}}}", tmp_path
+        )
+        assert (order.rules[0].at_least, order.rules[0].at_most) == bounds
+
+
 def test_steps_say_what_every_run_owes_with_limits_from_the_start(tmp_path: Path) -> None:
     (order,) = read(
         """

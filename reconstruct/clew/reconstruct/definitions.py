@@ -24,9 +24,9 @@ flows:
 
 A list of steps is a **sequence**: a step is owed once what stands before it was seen, and its
 ``limit`` counts from then. The whole's ``limit`` counts from the start, and nothing may be owed
-beyond it. What none of the two limits is judged by the store's default limit, from when it
-became owed. (Before version 2 a list was owed in any order from the start, each limit counted
-from there: ``all`` says that now.) docs/definitions.md is the manual, :mod:`clew.reconstruct.owed`
+beyond it. Where neither is given, the store's default limit counts from when the step became
+owed. (A list used to be owed in any order, each limit counted from the start: ``all`` says that
+now.) docs/definitions.md is the manual, :mod:`clew.reconstruct.owed`
 the meaning of each rule in Python, ``flows.schema.json`` the file's JSON Schema.
 
 Each definition is compiled to flat rules, so that an engine can evaluate many flows at once:
