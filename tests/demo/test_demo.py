@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from clew.cli.demo import DEFINITIONS, DemoRun, run
 from clew.cli.demo.plan import FAULTS, LIMITS
 from clew.cli.demo.truth import ENDS
+from clew.reconstruct.definitions import load
 
 FLOWS = 320
 """Enough for every kind of fault to strike three times."""
@@ -203,26 +203,18 @@ def test_a_file_holds_only_its_own_service(demo: Read) -> None:
 
 
 def test_definitions_say_what_the_truth_judges_by() -> None:
-    flows = yaml.safe_load(DEFINITIONS.read_text())["flows"]
-    assert {name: flow["limit"] for name, flow in flows.items()} == {
-        name: f"{seconds // 60}m" for name, seconds in LIMITS.items()
+    definitions = load(DEFINITIONS)
+    assert {one.name: one.limit_us for one in definitions} == {
+        name: seconds * 1_000_000 for name, seconds in LIMITS.items()
     }
-    ends = {
-        event: status
-        for flow in flows.values()
-        for status, events in flow["ends"].items()
-        for event in events
-    }
-    assert ends == ENDS
+    assert {event: outcome for one in definitions for event, outcome in one.ends} == ENDS
 
 
 def test_every_event_of_the_definitions_occurs(demo: Read) -> None:
-    flows = yaml.safe_load(DEFINITIONS.read_text())["flows"]
     seen = {line.get("event_type") for line in demo.logs.values()}
-    for flow in flows.values():
-        steps = [step if isinstance(step, str) else step["event"] for step in flow["steps"]]
-        ends = [event for events in flow["ends"].values() for event in events]
-        assert {flow["start"], *steps, *ends} <= seen
+    for one in load(DEFINITIONS):
+        steps = {event for rule in one.rules for event in rule.events}
+        assert {*one.start, *steps, *(event for event, _ in one.ends)} <= seen
 
 
 EXPECTED = {

@@ -8,8 +8,22 @@ from pathlib import Path
 import pytest
 from tests.engine.cases import FIXTURES
 
-from clew.reconstruct.definitions import Definition, OwedStep, duration_us, from_json, load, to_json
-from clew.reconstruct.errors import DefinitionError
+from clew.cli.errors import message, render
+from clew.cli.look import Look
+from clew.reconstruct.definitions import (
+    Branch,
+    Clause,
+    Definition,
+    OwedStep,
+    Quorum,
+    Role,
+    Rule,
+    duration_us,
+    from_json,
+    load,
+    to_json,
+)
+from clew.reconstruct.errors import DefinitionError, StoreUnusable
 
 BROKEN = sorted((FIXTURES / "definitions" / "broken").glob("*.yaml"))
 
@@ -18,12 +32,19 @@ flows:
   order-fulfilment:
     start: OrderPlaced
     steps:
-      - PaymentSucceeded
-      - {event: InventoryReserved, service: inventory-service, limit: 2m}
-      - event: "4711"
+      - one_of:
+          - {event: [PaymentSucceeded, PaymentSucceededV2], limit: 2m}
+          - [PaymentFailed, OrderRejected]
+      - all:
+          - {event: InventoryReserved, service: inventory-service, versions: ["1", 2.0]}
+          - {event: "4711", repeats: {at_least: 1, at_most: 5}}
+      - {event: GiftWrapped, optional: true, after: PaymentSucceeded}
+      - {any: 2, of: [Scanned, Weighed, Filmed]}
     ends:
       completed: [OrderCompleted, OrderArchived]
       failed: OrderRejected
+      compensated: OrderRefunded
+    compensations: {PaymentRefunded: PaymentSucceeded}
     limit: 1h30m
     reuse: true
     keys: [order_id]
@@ -40,22 +61,50 @@ def told(error: DefinitionError, path: Path) -> str:
     )
 
 
-def test_a_definition_says_how_a_flow_starts_what_it_owes_and_how_it_ends(tmp_path: Path) -> None:
-    path = tmp_path / "flows.yaml"
-    path.write_text(WHOLE, encoding="utf-8")
-    order, visit = load(path)
+def read(text: str, folder: Path) -> tuple[Definition, ...]:
+    path = folder / "flows.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(path)
+
+
+def test_a_definition_is_compiled_to_rules_of_which_each_says_what_it_waits_for(tmp_path: Path) -> None:
+    order, visit = read(WHOLE, tmp_path)
+    paid = (Clause((1, 3)), Clause((1,), when=(1,)), Clause((3,), when=(2,)))
+    packed = (Clause((4,)), Clause((5,)), Clause((6,), when=(3, 4)))
+    quorum = Quorum(1, 2)
     assert order == Definition(
         name="order-fulfilment",
         start=("OrderPlaced",),
-        steps=(
-            OwedStep("PaymentSucceeded"),
-            OwedStep("InventoryReserved", "inventory-service", 120_000_000),
-            OwedStep("4711"),
+        rules=(
+            Rule(1, ("PaymentSucceeded", "PaymentSucceededV2"), limit_us=120_000_000, branches=(1,)),
+            Rule(2, ("PaymentFailed",), branches=(2,)),
+            Rule(3, ("OrderRejected",), after=(Clause((2,)),), branches=(2,)),
+            Rule(4, ("InventoryReserved",), "inventory-service", ("1", "2.0"), after=paid),
+            Rule(5, ("4711",), after=paid, at_least=1, at_most=5),
+            Rule(6, ("GiftWrapped",), after=(Clause((1,)),), branches=(3, 4)),
+            Rule(7, ("Scanned",), after=packed, quorum=quorum),
+            Rule(8, ("Weighed",), after=packed, quorum=quorum),
+            Rule(9, ("Filmed",), after=packed, quorum=quorum),
+            Rule(10, ("PaymentRefunded",), undoes=(1,), role=Role.UNDO),
+            Rule(
+                11,
+                ("OrderCompleted", "OrderArchived"),
+                after=(Clause((7, 8, 9), needs=2),),
+                role=Role.COMPLETED,
+            ),
+            Rule(12, ("OrderRefunded",), role=Role.COMPENSATED),
+        ),
+        branches=(
+            Branch(1, 1, begun_by=(1,)),
+            Branch(2, 1, begun_by=(2, 3)),
+            Branch(3, None, begun_by=(6,)),
+            Branch(4, None, begun_by=(1, 6)),
         ),
         ends=(
             ("OrderCompleted", "completed"),
             ("OrderArchived", "completed"),
             ("OrderRejected", "failed"),
+            ("OrderRefunded", "compensated"),
         ),
         limit_us=5_400_000_000,
         reuse=True,
@@ -63,6 +112,97 @@ def test_a_definition_says_how_a_flow_starts_what_it_owes_and_how_it_ends(tmp_pa
     )
     assert visit == Definition(name="visit", start=("Came", "Returned"))
     assert from_json(to_json((order, visit))) == (order, visit)
+
+
+def test_the_short_form_is_a_sequence_of_names(tmp_path: Path) -> None:
+    (order,) = read("flows: {order: {start: Placed, steps: [Paid, Packed]}}", tmp_path)
+    assert order.rules == (Rule(1, ("Paid",)), Rule(2, ("Packed",), after=(Clause((1,)),)))
+
+
+def test_a_good_end_is_owed_only_where_a_way_goes_on_and_no_step_is_one(tmp_path: Path) -> None:
+    ends = "ends: {completed: [Done, Archived], failed: Rejected}"
+    for steps, owed in (
+        ("[Paid]", ("Done", "Archived")),
+        ("[]", ("Done", "Archived")),
+        ("[Paid, Done]", ()),
+        ("[{one_of: [[Paid, Done], Rejected]}]", ()),
+        ("[{one_of: [[Paid, Done], Invoiced]}]", ("Archived",)),
+        ("[{any: 2, of: [Paid, Done, Rejected]}]", ()),
+        ("[{any: 1, of: [Paid, Done, Rejected]}]", ("Archived",)),
+    ):
+        (order,) = read(f"flows: {{order: {{start: Placed, steps: {steps}, {ends}}}}}", tmp_path)
+        found = [rule.events for rule in order.rules if rule.role is Role.COMPLETED]
+        assert found == ([owed] if owed else []), steps
+
+
+def test_a_step_may_repeat_exactly_or_within_bounds(tmp_path: Path) -> None:
+    for written, bounds in (
+        ("2", (2, 2)),
+        ("{at_least: 2, at_most: 2}", (2, 2)),
+        ("{at_least: 3}", (3, None)),
+        ("{at_most: 3}", (1, 3)),
+    ):
+        (order,) = read(
+            f"flows: {{order: {{start: Placed, steps: [{{event: A, repeats: {written}}}]}}}}", tmp_path
+        )
+        assert (order.rules[0].at_least, order.rules[0].at_most) == bounds
+
+
+def test_steps_say_what_every_run_owes_with_limits_from_the_start(tmp_path: Path) -> None:
+    (order,) = read(
+        """
+        flows:
+          order:
+            start: Placed
+            steps:
+              - {event: Paid, limit: 1m}
+              - all: [{event: Packed, limit: 3m}, {event: Labelled, limit: 2m}, Weighed]
+              - {event: Shipped, service: shipping, limit: 1m, after: [Packed, Labelled]}
+              - {event: Tracked, after: Weighed, limit: 1m}
+              - {event: Gift, optional: true}
+              - one_of: [Delivered, Returned]
+              - {event: [Billed, BilledV2]}
+              - {event: Delayed, after: Paid, limit: 8m}
+            limit: 8m
+        """,
+        tmp_path,
+    )
+    assert order.steps == (
+        OwedStep("Paid", None, 60_000_000),
+        OwedStep("Packed", None, 240_000_000),
+        OwedStep("Labelled", None, 180_000_000),
+        OwedStep("Weighed"),
+        OwedStep("Shipped", "shipping", 300_000_000),
+        OwedStep("Tracked"),
+        OwedStep("Delayed", None, 480_000_000),
+    )
+
+
+def test_what_an_older_store_keeps_means_what_it_meant() -> None:
+    kept = """[{"name": "order", "start": ["Placed"], "limit_us": 9, "reuse": false, "keys": ["order_id"],
+        "steps": [{"event": "Paid", "service": null, "limit_us": 5}, {"event": "Packed", "service": "w", "limit_us": null}],
+        "ends": [["Done", "completed"], ["Rejected", "failed"]]}]"""
+    assert from_json(kept) == (
+        Definition(
+            name="order",
+            start=("Placed",),
+            rules=(
+                Rule(1, ("Paid",), limit_us=5),
+                Rule(2, ("Packed",), "w"),
+                Rule(3, ("Done",), after=(Clause((1,)), Clause((2,))), role=Role.COMPLETED),
+            ),
+            ends=(("Done", "completed"), ("Rejected", "failed")),
+            limit_us=9,
+            keys=("order_id",),
+        ),
+    )
+    assert from_json(kept)[0].steps == (OwedStep("Paid", None, 5), OwedStep("Packed", "w"))
+
+
+def test_what_a_newer_store_keeps_is_refused() -> None:
+    with pytest.raises(StoreUnusable, match="of version 3; this clew reads up to 2") as found:
+        from_json('{"version": 3, "definitions": []}')
+    assert found.value.help
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=[path.stem for path in BROKEN])
@@ -84,6 +224,36 @@ def test_no_two_kinds_of_mistake_have_one_message() -> None:
         "aliases are not allowed here",
         "aliases are not allowed here",
     ]
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=[path.stem for path in BROKEN])
+def test_each_mistake_is_marked_in_its_line(path: Path) -> None:
+    with pytest.raises(DefinitionError) as found:
+        load(path)
+    error = found.value
+    lines = [line.plain for line in render(message(error), Look(4000, "utf-8"))]
+    if not error.text:
+        assert path.stem in {"empty", "not-utf-8"}
+        return
+    gutter, mark = lines[2].index("|") + 2, next(line for line in lines if line.endswith("^"))
+    assert mark.index("^") - gutter == error.column - 1
+    marked = lines[2][mark.index("^") :][: mark.count("^")]
+    assert marked in {marked.strip(), " "}  # what is not there has a place, too
+
+
+def test_a_small_file_does_not_become_a_large_store(tmp_path: Path) -> None:
+    groups = [", ".join(f"E{group}x{number}" for number in range(250)) for group in range(2)]
+    wide = "".join(
+        f"  flow-{number}: {{start: S{number}, steps: [{{all: [{groups[0]}]}}, {{all: [{groups[1]}]}}]}}\n"
+        for number in range(2)
+    )
+    with pytest.raises(
+        DefinitionError, match="up to flow-1, steps wait for others in more than 100,000 ways"
+    ):
+        read(f"flows:\n{wide}", tmp_path)
+    undoing = ", ".join(f"U{number}: Paid" for number in range(501))
+    with pytest.raises(DefinitionError, match="order has more than 500 compensations"):
+        read(f"flows: {{order: {{start: Placed, steps: [Paid], compensations: {{{undoing}}}}}}}", tmp_path)
 
 
 def test_a_large_file_is_refused_unread(tmp_path: Path) -> None:

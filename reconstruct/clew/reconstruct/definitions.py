@@ -1,19 +1,36 @@
-"""Written flow definitions: how a flow starts, what it owes, and how it ends.
+"""Written flow definitions: how a flow starts, what it owes, in which order, and how it ends.
 
 ```yaml
 flows:
   order-fulfilment:
-    start: OrderPlaced                  # an event, or a list of alternatives
-    steps:                              # owed once the flow has started
-      - PaymentSucceeded
-      - {event: InventoryReserved, service: inventory-service, limit: 2m}
+    start: OrderPlaced                        # an event, or a list of alternatives
+    steps:                                    # a list is a sequence
+      - one_of:                               # a choice; a branch may be a list
+          - {event: [PaymentSucceeded, PaymentSucceededV2], limit: 2m}
+          - [PaymentFailed, OrderRejected]    # ends here: OrderRejected is an end
+      - all:                                  # in any order; what follows waits for all of them
+          - {event: InventoryReserved, service: inventory-service}
+          - {event: LabelPrinted, repeats: {at_least: 1, at_most: 5}}
+      - {event: GiftWrapped, optional: true}
+      - ShipmentDispatched
     ends:
-      completed: [OrderCompleted]
-      failed: [OrderRejected]
-    limit: 5m                           # for the whole
-    reuse: true                         # a start after an end is another run of the same ID
-    keys: [order_id]
+      completed: OrderCompleted
+      failed: OrderRejected
+    compensations: {PaymentRefunded: PaymentSucceeded}
+    limit: 5m                                 # for the whole, from the start
+    reuse: true                               # a start after an end is another run of the same ID
+    keys: order_id
 ```
+
+A list of steps is a **sequence**: a step is owed once what stands before it was seen, and its
+``limit`` counts from then. The whole's ``limit`` counts from the start, and nothing may be owed
+beyond it. Where neither is given, the store's default limit counts from when the step became
+owed. (A list used to be owed in any order, each limit counted from the start: ``all`` says that
+now.) docs/definitions.md is the manual, :mod:`clew.reconstruct.owed`
+the meaning of each rule in Python, ``flows.schema.json`` the file's JSON Schema.
+
+Each definition is compiled to flat rules, so that an engine can evaluate many flows at once:
+one table of rules, one of edges (a clause's rules and branches) and one of branches.
 """
 
 from __future__ import annotations
@@ -21,30 +38,94 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
-from clew.reconstruct.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from yaml.nodes import Node
-
-    from clew.reconstruct.definition_reader import Place
+from clew.reconstruct.errors import StoreUnusable
 
 ENDS = ("completed", "failed", "cancelled", "compensated")
 UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-PLAIN_TAGS = frozenset(
-    f"tag:yaml.org,2002:{name}"
-    for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value")
-)
 LONGEST_US = 36_525 * UNITS["d"]
-LARGEST = 1_000_000
-"""Bytes of a definitions file; more is a mistake."""
+SCHEMA = Path(__file__).with_name("flows.schema.json")
+"""The JSON Schema of a definitions file."""
+VERSION = 2
+"""Of the form in which a store keeps definitions; 1 had neither order nor choices."""
+
+
+class Role(StrEnum):
+    """What a rule stands for."""
+
+    STEP = "step"
+    """Written among the steps."""
+    UNDO = "undo"
+    """Undoes a step and is written among the compensations only: owed once undoing has begun."""
+    COMPLETED = "completed"
+    """The good end, where no step is one: owed once the steps were seen."""
+    COMPENSATED = "compensated"
+    """The end that tells of the undoing, where no step is one: owed once all is undone."""
+
+
+class Branch(NamedTuple):
+    """A part of a definition that is not owed in every run.
+
+    It is begun when any of the rules in ``begun_by`` was seen at least once. ``choice`` is the
+    number of the choice that it belongs to, of whose branches one is owed; None where it may
+    be left out.
+    """
+
+    number: int
+    choice: int | None
+    begun_by: tuple[int, ...]
+
+
+class Quorum(NamedTuple):
+    """A group of rules of which ``needs`` are owed: once so many are done, the others owe nothing."""
+
+    number: int
+    needs: int
+
+
+class Clause(NamedTuple):
+    """A condition: at least ``needs`` of ``rules`` are done; void unless every branch in ``when`` is begun."""
+
+    rules: tuple[int, ...]
+    needs: int = 1
+    when: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A thing that a flow may owe: an event of one of these names, from ``service``, of ``versions``.
+
+    It is *seen* with each such event, and *done* with the ``at_least``-th. It is owed while it is
+    not done, all clauses in ``after`` hold, and each of its branches is begun or belongs to a
+    choice of which no branch is begun yet (then all of that choice are alternatives).
+    """
+
+    number: int
+    """From 1, in the order of the file."""
+    events: tuple[str, ...]
+    """Names that mean the same, such as those of two versions of one event."""
+    service: str | None = None
+    versions: tuple[str, ...] = ()
+    """Schema versions that count; empty: any, told or not."""
+    after: tuple[Clause, ...] = ()
+    at_least: int = 1
+    at_most: int | None = None
+    limit_us: int | None = None
+    """From when it became owed."""
+    branches: tuple[int, ...] = ()
+    quorum: Quorum | None = None
+    undoes: tuple[int, ...] = ()
+    """Numbers of the rules that it undoes."""
+    role: Role = Role.STEP
 
 
 @dataclass(frozen=True, slots=True)
 class OwedStep:
-    """An event that a started flow owes, within ``limit_us`` of the start if it has one."""
+    """An event that every run owes, within ``limit_us`` of the start if it has one."""
 
     event: str
     service: str | None = None
@@ -57,12 +138,46 @@ class Definition:
 
     name: str
     start: tuple[str, ...]
-    steps: tuple[OwedStep, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    branches: tuple[Branch, ...] = ()
     ends: tuple[tuple[str, str], ...] = ()
-    """(event, outcome) pairs; outcome is one of :data:`ENDS`."""
+    """(event, outcome) pairs; outcome is one of :data:`ENDS`. An end counts whichever service tells of it."""
     limit_us: int | None = None
+    """From the start, for the whole."""
     reuse: bool = False
     keys: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> tuple[OwedStep, ...]:
+        """What every run owes, for a reader that knows no order: each step with its limit from the start.
+
+        That limit is the sum of the limits of what it waits for and its own, where all have
+        one, but never more than the whole's. Left out are choices, optional parts, undoings,
+        and what has versions or several names.
+        """
+        latest, whole = _latest_us(self.rules), self.limit_us
+        return tuple(
+            OwedStep(rule.events[0], rule.service, _least(latest[rule.number], whole))
+            for rule in self.rules
+            if rule.role is Role.STEP
+            and not (rule.branches or rule.quorum or rule.undoes or rule.versions or len(rule.events) > 1)
+        )
+
+
+def _least(own_us: int | None, whole_us: int | None) -> int | None:
+    return own_us if own_us is None or whole_us is None else min(own_us, whole_us)
+
+
+def _latest_us(rules: tuple[Rule, ...]) -> dict[int, int | None]:
+    """Within what time of the start each rule is due if all before it are in time; None: no limit says."""
+    waits = {rule.number: {one for clause in rule.after for one in clause.rules} for rule in rules}
+    limits = {rule.number: rule.limit_us for rule in rules}
+    latest: dict[int, int | None] = {}
+    for number in TopologicalSorter(waits).static_order():
+        parts = [limits[number], *(latest[one] for one in waits[number])]
+        told = [part for part in parts if part is not None]
+        latest[number] = told[0] + max(told[1:], default=0) if len(told) == len(parts) else None
+    return latest
 
 
 def duration_us(text: str) -> int:
@@ -91,110 +206,69 @@ def load(path: Path) -> tuple[Definition, ...]:
     Raises:
         DefinitionError: with file, line, the offending text and help.
     """
-    from clew.reconstruct.definition_reader import Place, Reader
+    from clew.reconstruct.definition_file import Place, root, text
+    from clew.reconstruct.definition_reader import Reader
 
-    text = _text(path)
-    place = Place(str(path), text)
-    return Reader(place).definitions(_root(place))
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
-    except OSError as error:
-        raise DefinitionError(
-            f"cannot read definitions: {error.strerror}",
-            file=str(path),
-            help="check the path and who may read it",
-        ) from error
-    if len(raw) > LARGEST:
-        raise DefinitionError(
-            f"more than {LARGEST:,} bytes is not a definitions file",
-            file=str(path),
-            help="give a file of flow definitions; log files go to 'clew ingest'",
-        )
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DefinitionError(
-            f"not UTF-8 at byte {error.start + 1}",
-            file=str(path),
-            line=raw.count(b"\n", 0, error.start) + 1,
-            help="save the file as UTF-8",
-        ) from error
-
-
-def _root(place: Place) -> Node | None:
-    """The file's tree of nodes; None for an empty file."""
-    import yaml
-
-    class Plain(yaml.SafeLoader):
-        """No aliases, which make a small file into a large tree, and no tags."""
-
-        def compose_node(self, parent: Node | None, index: int) -> Node | None:
-            if self.check_event(yaml.AliasEvent):
-                mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-                raise place.error(
-                    "aliases are not allowed here",
-                    line=mark.line + 1,
-                    column=mark.column + 1,
-                    help="write the entry out",
-                )
-            node = super().compose_node(parent, index)
-            if node is not None and node.tag not in PLAIN_TAGS:
-                raise place.at(node, f"tags are not allowed here: {node.tag}", "leave it out")
-            return node
-
-    try:
-        loader = Plain(place.text)
-        try:
-            return loader.get_single_node()
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        told = ", ".join(said for said in (error.context, error.problem) if said)
-        # Where something was opened and never closed, the end of the file tells nothing.
-        unclosed = "end of stream" in told
-        mark = (error.context_mark if unclosed else error.problem_mark) or error.problem_mark
-        raise place.error(
-            f"not YAML: {told}",
-            line=mark.line + 1 if mark else 1,
-            column=mark.column + 1 if mark else 1,
-            help="close what is open there" if unclosed else "check the indentation and quoting of this line",
-        ) from error
-    except yaml.reader.ReaderError as error:
-        before = place.text[: error.position]
-        raise place.error(
-            f"not YAML: a control character, {error.character:#x}",
-            line=before.count("\n") + 1,
-            column=len(before) - before.rfind("\n"),
-            help="remove it",
-        ) from error
-    except RecursionError as error:
-        raise place.error(
-            "nested too deeply",
-            line=1,
-            help="a definition is three levels deep: flows, a flow type, its entries",
-        ) from error
+    place = Place(str(path), text(path))
+    return Reader(place).definitions(root(place))
 
 
 def to_json(definitions: tuple[Definition, ...]) -> str:
     """The form in which a store keeps them."""
-    return json.dumps([asdict(definition) for definition in definitions])
+    return json.dumps({"version": VERSION, "definitions": [asdict(definition) for definition in definitions]})
 
 
 def from_json(text: str) -> tuple[Definition, ...]:
-    """Read what :func:`to_json` wrote."""
-    return tuple(
-        Definition(
-            name=item["name"],
-            start=tuple(item["start"]),
-            steps=tuple(OwedStep(**step) for step in item["steps"]),
-            ends=tuple((event, outcome) for event, outcome in item["ends"]),
-            limit_us=item["limit_us"],
-            reuse=item["reuse"],
-            keys=tuple(item["keys"]),
+    """Read what :func:`to_json` wrote, in this version or an earlier one.
+
+    Raises:
+        StoreUnusable: a later version wrote it.
+    """
+    kept = json.loads(text)
+    if isinstance(kept, list):
+        return tuple(_first_version(item) for item in kept)
+    if kept["version"] != VERSION:
+        raise StoreUnusable(
+            f"its flow definitions are of version {kept['version']}; this clew reads up to {VERSION}",
+            help="use the clew that wrote them, or a newer one",
         )
-        for item in json.loads(text)
+    return tuple(_second_version(item) for item in kept["definitions"])
+
+
+def _second_version(item: dict[str, Any]) -> Definition:
+    return Definition(
+        **_common(item),
+        rules=tuple(_rule(rule) for rule in item["rules"]),
+        branches=tuple(Branch(number, choice, tuple(by)) for number, choice, by in item["branches"]),
     )
+
+
+def _rule(item: dict[str, Any]) -> Rule:
+    lists = {name: tuple(item[name]) for name in ("events", "versions", "branches", "undoes")}
+    after = tuple(Clause(tuple(rules), needs, tuple(when)) for rules, needs, when in item["after"])
+    quorum = None if item["quorum"] is None else Quorum(*item["quorum"])
+    return Rule(**{**item, **lists, "after": after, "quorum": quorum, "role": Role(item["role"])})
+
+
+def _first_version(item: dict[str, Any]) -> Definition:
+    """Its steps were owed from the start in any order; its end once all were seen."""
+    steps = tuple(
+        Rule(number, (step["event"],), step["service"], limit_us=step["limit_us"])
+        for number, step in enumerate(item["steps"], 1)
+    )
+    names = {rule.events[0] for rule in steps}
+    good = tuple(event for event, outcome in item["ends"] if outcome == "completed" and event not in names)
+    seen = tuple(Clause((rule.number,)) for rule in steps)
+    end = (Rule(len(steps) + 1, good, after=seen, role=Role.COMPLETED),) if good else ()
+    return Definition(**_common(item), rules=steps + end)
+
+
+def _common(item: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": item["name"],
+        "start": tuple(item["start"]),
+        "ends": tuple((event, outcome) for event, outcome in item["ends"]),
+        "limit_us": item["limit_us"],
+        "reuse": item["reuse"],
+        "keys": tuple(item["keys"]),
+    }
