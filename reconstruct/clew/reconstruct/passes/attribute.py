@@ -165,30 +165,67 @@ def _touches(alias: str) -> str:
 
 
 def _label_quiet_traces(context: Context) -> None:
-    """Traces without an anchor and without any tie beyond themselves are their own flow.
+    """Label traces without any tie beyond themselves: most are such, and need no search.
 
-    Most traces of a span-only system are such; they need no search.
+    One without an anchor is its own flow. In a whole one, whose spans hang together by their
+    parents, every record has a path of spans to an anchor; where all its anchors are of one
+    flow, that is the flow of all.
     """
     context.run("""
         CREATE OR REPLACE TEMP TABLE label (record UBIGINT, flow UBIGINT, strength UTINYINT, hops INTEGER)
     """)
     context.run("""
-        CREATE OR REPLACE TEMP TABLE quiet AS
+        CREATE OR REPLACE TEMP TABLE untied AS
         SELECT trace_h FROM node WHERE trace_h IS NOT NULL
         GROUP BY trace_h
         HAVING count(event_h) + count(cause_h) + count(place_h) + count(hop_h) = 0
-        EXCEPT SELECT trace_h FROM stage WHERE evidence = 1
-        EXCEPT SELECT trace_h FROM older AS r SEMI JOIN node USING (trace_h) WHERE r.evidence = 1
         EXCEPT SELECT n.trace_h FROM node AS n JOIN node_link USING (record)
         EXCEPT SELECT n.trace_h FROM node AS n WHERE n.span_h IN (
             SELECT token FROM store.link_refs UNION ALL SELECT token FROM link_ref
         )
     """)
-    context.run(
-        f"INSERT INTO label SELECT record, trace_h, {ALONE}, 0 FROM node SEMI JOIN quiet USING (trace_h)"
-    )
+    context.run("""
+        CREATE OR REPLACE TEMP TABLE anchored AS
+        SELECT r.trace_h, coalesce(run.base, r.flow) AS flow, r.span_h, r.parent_h
+        FROM (
+            SELECT trace_h, flow, span_h, parent_h FROM stage WHERE evidence = 1
+            UNION ALL
+            SELECT trace_h, flow, span_h, parent_h FROM older WHERE evidence = 1
+        ) AS r
+        SEMI JOIN untied USING (trace_h)
+        LEFT JOIN store.instances AS run USING (flow)
+    """)
+    context.run(f"""
+        CREATE OR REPLACE TEMP TABLE quiet AS
+        SELECT trace_h, trace_h AS flow, {ALONE} AS strength
+        FROM untied ANTI JOIN anchored USING (trace_h)
+        UNION ALL
+        SELECT trace_h, min(flow), {PARENT} FROM anchored SEMI JOIN ({_whole()}) USING (trace_h)
+        GROUP BY trace_h HAVING min(flow) = max(flow)
+    """)
+    context.run("""
+        INSERT INTO label
+        SELECT n.record, q.flow, q.strength, 0 FROM node AS n JOIN quiet AS q USING (trace_h)
+    """)
     context.run("INSERT INTO component SELECT record FROM node SEMI JOIN quiet USING (trace_h)")
     context.run("DELETE FROM node WHERE trace_h IN (SELECT trace_h FROM quiet)")
+
+
+def _whole() -> str:
+    """SELECT of the anchored traces of which every record stands in a span below one root."""
+    return """
+        WITH
+            placed AS (
+                SELECT trace_h, span_h, parent_h FROM anchored
+                UNION ALL
+                SELECT trace_h, span_h, parent_h FROM node SEMI JOIN (FROM anchored) USING (trace_h)
+            ),
+            span AS (SELECT trace_h, span_h, max(parent_h) AS parent_h FROM placed GROUP BY trace_h, span_h)
+        SELECT s.trace_h
+        FROM span AS s LEFT JOIN span AS p ON p.trace_h = s.trace_h AND p.span_h = s.parent_h
+        GROUP BY s.trace_h
+        HAVING count(*) = count(s.span_h) AND count(p.span_h) = count(*) - 1
+    """
 
 
 def _collect_anchors(context: Context) -> None:
