@@ -38,7 +38,10 @@ def explained(plan: Plan, lines: Sequence[str]) -> list[Explained]:
 
     table = pa.table({"line": pa.array(lines, pa.string()), "position": range(1, len(lines) + 1)})
     with duckdb.connect() as connection:
-        rows = decoded(connection, table, plan.select, plan.short).to_pylist()
+        connection.register("found", decoded(connection, table, plan.select, plan.short))
+        found = connection.execute("FROM found")
+        names = [column[0] for column in found.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
     entries = []
     for row in sorted(rows, key=lambda row: row["position"]):
         position, reject, raw = row.pop("position"), row.pop("reject"), row["body"]
