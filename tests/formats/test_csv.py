@@ -6,7 +6,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from clew.collectors.errors import FormatError
@@ -14,15 +14,30 @@ from clew.collectors.formats import plan
 from clew.collectors.formats.checking import explained
 
 HEADER = "a,b,c"
-CELLS = st.text(
-    st.characters(codec="utf-8", exclude_characters="\r\n\x1b\x00", exclude_categories=["Cs"]), max_size=6
+CELLS = st.one_of(
+    st.text(st.sampled_from('",a \t\x0b\x1c\x85\u2028'), max_size=6),
+    st.text(
+        st.characters(codec="utf-8", exclude_characters="\r\n\x1b\x00", exclude_categories=["Cs"]), max_size=6
+    ),
 )
 
 
 @settings(
-    max_examples=30, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow]
+    max_examples=30,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
 )
 @given(rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=8), quoting=st.sampled_from([0, 1]))
+@example(
+    rows=[
+        ("", "\U000424f35Þ뾃\U0007ec79v", 'O½\x1cp"Â'),
+        ("\U000cf542Ôu", "¦", "Ûe\x8e"),
+        ("\x83", "è\U00044fe2oÔ\U0001ddcb:", "\U000e15b4H%\x864¾"),
+    ],
+    quoting=0,
+)
+@example(rows=[("", "", '"'), ("", 'a"', ""), ("", ",", "")], quoting=0)
 def test_rows_are_cut_as_the_csv_module_writes_them(rows: list[tuple[str, str, str]], quoting: int) -> None:
     written = io.StringIO()
     csv.writer(

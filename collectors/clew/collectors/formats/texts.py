@@ -71,21 +71,22 @@ def compile_csv(format: Format, settings: Settings, source: Source, header: str)
     cut = rf'(?:"(?:[^"]|"")*"|[^"{mark}]*)'
     before = f"(?s){cut}(?:{mark}{cut}){{{max(width - 2, 0)}}}{mark}"
     overwritten = before + r'"(?:[^"]|"")*"' + f"[^{mark}].*"
+    # A match that is empty would make the search go on behind the next separator: no match is,
+    # as one stands before the first field too.
+    fields = (
+        f"list_transform(regexp_extract_all({quoted(format.delimiter)} || plain, {quoted(f'(?s){mark}({cut})')}, 1),"
+        """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END)"""
+    )
     layer = with_items(
         layer,
         [
             (
                 f"""CASE WHEN NOT contains(plain, '"') THEN string_split(plain, {quoted(format.delimiter)})"""
-                f" WHEN regexp_full_match(plain, {quoted(f'(?s){cut}(?:{mark}{cut})*')})"
-                f" THEN list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1),"
-                """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END)"""
+                f" WHEN regexp_full_match(plain, {quoted(f'(?s){cut}(?:{mark}{cut})*')}) THEN {fields}"
                 # A writer that was cut off and written over leaves text behind its last quote:
                 # such a row keeps its fields, and the last one is all that is left of it.
-                f" WHEN regexp_full_match(plain, {quoted(overwritten)})"
-                f" THEN list_append(list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1)"
-                f"[1:{width - 1}],"
-                """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END),"""
-                f" regexp_extract(plain, {quoted(before + '(.*)')}, 1)) END AS f"
+                f" WHEN regexp_full_match(plain, {quoted(overwritten)}) THEN list_append("
+                f"{fields}[1:{width - 1}], regexp_extract(plain, {quoted(before + '(.*)')}, 1)) END AS f"
             ),
         ],
     )
