@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from clew.collectors.errors import FormatError
-from clew.collectors.formats import plan
+from clew.collectors.formats import plan, recognise
 from clew.collectors.formats.checking import explained
 
 HEADER = "a,b,c"
@@ -74,3 +74,22 @@ def test_the_header_is_no_record_wherever_it_stands() -> None:
 def test_an_input_without_a_header_is_refused() -> None:
     with pytest.raises(FormatError, match="header"):
         plan("csv", [])
+
+
+def test_a_field_longer_than_the_csv_module_reads_hinders_nothing() -> None:
+    lines = [HEADER, "1," + "x" * 200_000 + ",3", "4,5,6"]
+    assert recognise(lines).format == "csv"
+
+
+def test_a_quote_that_is_never_closed_spoils_only_its_own_line() -> None:
+    lines = [HEADER, '1,"open,3', *["4,5,6"] * 10]
+    assert recognise(lines).format == "csv"
+
+
+def test_a_carriage_return_within_a_row_hinders_nothing() -> None:
+    lines = [HEADER, "1,x\ry,3", "4,5,6"]
+    found = explained(recognise(lines), lines)
+    assert [one.record and one.record["attributes"] for one in found] == [
+        {"a": "1", "b": "x\ry", "c": "3"},
+        {"a": "4", "b": "5", "c": "6"},
+    ]

@@ -153,13 +153,19 @@ def logfmt_as_json(source: Source) -> Source:
 
 def csv_header(sample: Sequence[str], delimiter: str) -> list[str] | None:
     """The header's names, when the sample looks like CSV below a header."""
+    # Each line by itself, as it will be read: an open quote spoils no other line.
+    header, *rows = [_csv_row(line, delimiter) for line in sample[:50]] or [None]
+    if header is None or len(header) < 2:  # noqa: PLR2004  one column is no table
+        return None
+    read = [row for row in rows if row is not None]
+    wide = [row for row in read if len(row) == len(header)]
+    sane = len(set(header)) == len(header) and all(_COLUMN.fullmatch(name) for name in header)
+    return header if sane and len(wide) * 2 >= len(read) else None
+
+
+def _csv_row(line: str, delimiter: str) -> list[str] | None:
+    """A line's fields; None where the csv module cannot tell, as with fields beyond its limit."""
     try:
-        rows = list(csv.reader((line.strip("\ufeff\r\n") for line in sample[:50]), delimiter=delimiter))
+        return next(csv.reader([line.strip("\ufeff\r\n")], delimiter=delimiter), [])
     except csv.Error:
         return None
-    if not rows or len(rows[0]) < 2:  # noqa: PLR2004  one column is no table
-        return None
-    names = rows[0]
-    wide = [row for row in rows[1:] if len(row) == len(names)]
-    sane = len(set(names)) == len(names) and all(_COLUMN.fullmatch(name) for name in names)
-    return names if sane and len(wide) * 2 >= len(rows) - 1 else None
