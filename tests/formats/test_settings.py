@@ -153,3 +153,16 @@ def test_what_is_beside_it_stays() -> None:
 def test_a_pattern_that_is_no_expression_is_refused() -> None:
     with pytest.raises(CollectError, match="not a regular expression"):
         plan("json", settings=Settings(redaction=Redaction(patterns=("(",))))
+
+
+@pytest.mark.parametrize("name", ["schlüssel", "ärger", "--token", "$key", "@pin", "clé", "a.b-c"])
+@pytest.mark.parametrize("written", ["x {}={}", "{}: {}", "x,{} = {} y", "({}={})"])
+def test_a_name_of_any_characters_is_found_in_a_text(name: str, written: str) -> None:
+    settings = Settings(redaction=Redaction(keys=(name,)))
+    found = record(json.dumps({"msg": written.format(name, SECRET)}, ensure_ascii=False), "json", settings)
+    assert SECRET not in found["body"]
+    assert "[redacted]" in found["body"]
+
+
+def test_a_name_that_ends_in_another_is_another_name() -> None:
+    assert record('{"msg":"mypassword=x"}', "json", REDACT)["body"] == "mypassword=x"
