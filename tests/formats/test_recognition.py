@@ -38,7 +38,8 @@ def test_recordings_of_others_are_recognised(file: str, format: str) -> None:
     if not path.exists():
         assert not os.environ.get("CLEW_FORBID_SKIP") or SHARED.exists()
         pytest.skip(f"no {path}")
-    lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = [line for line in text.split("\n") if line.strip()]
     made = recognise(lines[:200])
     assert made.format == format
     assert sum(one.record is not None for one in explained(made, lines)) > 0
@@ -71,6 +72,12 @@ def test_mixed_loggers_of_one_input_are_all_read() -> None:
 def test_what_fits_nothing_is_said_so(sample: list[str]) -> None:
     with pytest.raises(UnknownFormat):
         recognise(sample)
+
+
+@pytest.mark.parametrize("line", ["\u0662\u0660\u0662\u0666-03-01 12:00:00 INFO x", "Zoé-1 | x", "orders-1\xa0| x"])
+def test_a_text_format_is_recognised_by_what_its_patterns_match_when_read(line: str) -> None:
+    with pytest.raises(UnknownFormat):
+        recognise([line] * 3)
 
 
 @pytest.mark.parametrize(

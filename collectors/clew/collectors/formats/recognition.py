@@ -53,7 +53,8 @@ def _share(
             mostly = len(objects) * 2 >= len(units)
             return known / (max(len(objects), 1) if mostly else 2 * len(units)), _MOST, 0.0
         case Shape.TEXT:
-            patterns = [re.compile(f"(?s)(?:{pattern})\\Z") for pattern in one.patterns]
+            # RE2 reads them: its classes are ASCII's.
+            patterns = [re.compile(f"(?s)(?:{pattern})\\Z", re.ASCII) for pattern in one.patterns]
             hits = [any(pattern.match(_plain(unit)) for pattern in patterns) for unit in units]
             # A record's first line may be followed by any number of others.
             begins = one.multiline is not None and any(hits[:1])
