@@ -74,7 +74,9 @@ def test_what_fits_nothing_is_said_so(sample: list[str]) -> None:
         recognise(sample)
 
 
-@pytest.mark.parametrize("line", ["\u0662\u0660\u0662\u0666-03-01 12:00:00 INFO x", "Zoé-1 | x", "orders-1\xa0| x"])
+@pytest.mark.parametrize(
+    "line", ["\u0662\u0660\u0662\u0666-03-01 12:00:00 INFO x", "Zoé-1 | x", "orders-1\xa0| x"]
+)
 def test_a_text_format_is_recognised_by_what_its_patterns_match_when_read(line: str) -> None:
     with pytest.raises(UnknownFormat):
         recognise([line] * 3)

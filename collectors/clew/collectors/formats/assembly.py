@@ -8,7 +8,7 @@ from dataclasses import replace
 from clew.collectors.errors import CollectError, FormatError, UnknownFormat
 from clew.collectors.formats.caching import cached
 from clew.collectors.formats.compiler import compile_json
-from clew.collectors.formats.envelopes import opened
+from clew.collectors.formats.envelopes import OPENED, opened, rows_within
 from clew.collectors.formats.flat import compile_rows
 from clew.collectors.formats.grouping import complete_count, joined_lines, joined_parts
 from clew.collectors.formats.language import Field, Format, Shape
@@ -78,13 +78,13 @@ def _select(format: Format, sample: Sequence[str], settings: Settings, source: S
     match format.shape:
         case Shape.JSON if format.rows:
             compile_them = compile_rows if any(row.sql for row in format.rows) else compile_json
-            return cached(
-                lambda: compile_them(format, settings, source.relation),
-                "rows",
-                format,
-                settings,
-                source.relation,
+            relation = OPENED if source.lenient else source.relation
+            rows = cached(
+                lambda: compile_them(format, settings, relation), "rows", format, settings, relation
             )
+            if not source.lenient:
+                return rows
+            return rows_within(rows, lambda rest: compile_lines(_named("json"), settings, (), rest), source)
         case Shape.JSON:
             return compile_lines(_with_usual_names(format), settings, sample if learn else (), source)
         case Shape.LOGFMT:
@@ -143,7 +143,7 @@ def _named(name: str) -> Format:
 
 def _inner(texts: Sequence[str]) -> Format:
     try:
-        return best([one for one in built_in() if not one.rows and one.recognise.rank >= 0], texts)
+        return best([one for one in built_in() if one.recognise.rank >= 0], texts)
     except UnknownFormat:
         return _named("plain")
 

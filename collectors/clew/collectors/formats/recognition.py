@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clew.collectors.errors import UnknownFormat
@@ -28,10 +28,12 @@ def best(formats: Sequence[Format], sample: Sequence[str]) -> Format:
         UnknownFormat: none fits.
     """
     units = [unit for unit in sample if unit.strip()]
-    objects = objects_in(units)
+    objects, elements = objects_in(units), _elements_in(units)
     scored: list[tuple[bool, int, float, Format]] = []
     for one in formats:
-        share, enough, least = _share(one, units, objects) if units else (0.0, 1.0, 1.0)
+        # Of arrays, only what makes rows of them can be read.
+        found = [*objects, *elements] if one.rows else objects
+        share, enough, least = _share(one, units, found) if units else (0.0, 1.0, 1.0)
         if share > least:
             scored.append((share >= enough, one.recognise.rank, share, one))
     if not scored:
@@ -108,12 +110,18 @@ def _at(unit: Any, steps: Steps) -> Any:
 
 def objects_in(sample: Sequence[str]) -> list[dict[str, Any]]:
     """The sampled units that are JSON objects."""
-    found = []
+    return [value for value in _values(sample, "{") if isinstance(value, dict)]
+
+
+def _elements_in(sample: Sequence[str]) -> list[dict[str, Any]]:
+    """The first object of each sampled unit that is an array of them."""
+    return [value[0] for value in _values(sample, "[") if value and isinstance(value[0], dict)]
+
+
+def _values(sample: Sequence[str], start: str) -> Iterator[Any]:
     for unit in sample:
-        if unit.lstrip().startswith("{"):
+        if unit.lstrip().startswith(start):
             try:
-                value = json.loads(unit)
+                yield json.loads(unit)
             except (ValueError, RecursionError):
                 continue
-            found.append(value)
-    return found
