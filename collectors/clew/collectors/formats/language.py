@@ -95,7 +95,8 @@ class Recognise:
     """How input is recognised, by content. All that is given must hold for a unit."""
 
     all: tuple[str, ...] = ()
-    any: tuple[str, ...] = ()
+    any: Mapping[str, str] = field(default_factory=dict)
+    """Path → regular expression that its text must match somewhere; "" is matched by any text."""
     none: tuple[str, ...] = ()
     where: Mapping[str, str] = field(default_factory=dict)
     """Path → regular expression that its text must match somewhere."""

@@ -82,13 +82,15 @@ def fits(recognise: Recognise, unit: dict[str, Any]) -> bool:
     """Whether a JSON object is one of the format's."""
     return (
         all(_text(unit, path) is not None for path in recognise.all)
-        and (not recognise.any or any(_text(unit, path) is not None for path in recognise.any))
+        and (not recognise.any or any(_matches(unit, *one) for one in recognise.any.items()))
         and not any(_text(unit, path) is not None for path in recognise.none)
-        and all(
-            (text := _text(unit, path)) is not None and re.search(pattern, text)
-            for path, pattern in recognise.where.items()
-        )
+        and all(_matches(unit, *one) for one in recognise.where.items())
     )
+
+
+def _matches(unit: dict[str, Any], path: str, pattern: str) -> bool:
+    text = _text(unit, path)
+    return text is not None and re.search(pattern, text) is not None
 
 
 def _text(unit: Any, path: str) -> str | None:
