@@ -23,7 +23,7 @@ _ATOM = rf'(?:{STRING}|[^"{{}}\[\]])'
 _DEPTH = 3
 """Lists and maps within each other up to this depth are made plain; deeper ones stay as OTLP writes them."""
 
-_CALL = re.compile(r"\b(otlp_attributes_quickly|otlp_attributes|otlp_plain|tag_object)\(")
+_CALL = re.compile(r"\b(otlp_attributes_quickly|otlp_attributes|otlp_plain|otlp_id|tag_object)\(")
 
 
 def expand(sql: str) -> str:
@@ -109,6 +109,17 @@ def otlp_attributes(column: str) -> str:
     return f"concat('{{', array_to_string({listed}, ','), '}}')"
 
 
+def otlp_id(column: str) -> str:
+    """An ID in lower case, from base64 where it is written so: 16 or 8 bytes end in = and nothing hexadecimal does.
+
+    https://protobuf.dev/programming-guides/json/ has bytes in base64, OTLP's own mapping in hexadecimal.
+    """
+    return (
+        f"CASE WHEN ends_with({column}, '=') AND regexp_full_match({column}, '[A-Za-z0-9+/]{{22}}==|[A-Za-z0-9+/]{{11}}=')"
+        f" THEN lower(hex(from_base64({column}))) ELSE lower({column}) END"
+    )
+
+
 def tag_object(column: str) -> str:
     """``[{"key":"a","type":"int64","value":1}]`` as ``{"a":1}``: Jaeger's tags."""
     entries = f"""from_json({column}, '[{{"key":"JSON","value":"JSON"}}]')"""
@@ -125,5 +136,6 @@ _FUNCTIONS: dict[str, Callable[[str], str]] = {
     "otlp_attributes_quickly": otlp_attributes_quickly,
     "otlp_attributes": otlp_attributes,
     "otlp_plain": otlp_plain,
+    "otlp_id": otlp_id,
     "tag_object": tag_object,
 }
