@@ -121,6 +121,22 @@ def test_what_the_envelope_says_beside_joins_the_attributes_of_each() -> None:
     assert first["attributes"] == second["attributes"] == wanted
 
 
+@pytest.mark.parametrize("inner", [otlp_spans("a"), '{"msg":"a","level":"info","n":1}'])
+def test_what_the_envelope_says_joins_them_whatever_its_letters(inner: str) -> None:
+    line = json.dumps(
+        {
+            "log": inner + "\n",
+            "stream": "stdout",
+            "time": "2026-03-01T12:00:09Z",
+            "attrs": {"Büro": "Zürich\u2028"},
+        },
+        ensure_ascii=False,
+    )
+    (found,) = records([line])
+    assert found["attributes"]["docker"] == {"stream": "stdout", "attrs": {"Büro": "Zürich\u2028"}}
+    assert len(found["attributes"]) == 2
+
+
 def test_what_is_no_document_among_them_is_a_log_line() -> None:
     lines = [
         docker(otlp_spans("a")),

@@ -70,5 +70,5 @@ def fill(sql: dict[str, str], source: Source) -> None:
         outer, inner = source.outer_attributes, sql["attributes"]
         sql["attributes"] = (
             f"CASE WHEN {outer} IS NULL THEN {inner} WHEN ({inner}) IS NULL THEN {outer}"
-            f" ELSE concat(substr({outer}, 1, strlen({outer}) - 1), ',', substr(({inner})::VARCHAR, 2)) END"
+            f" ELSE concat(substr({outer}, 1, length({outer}) - 1), ',', substr(({inner})::VARCHAR, 2)) END"
         )
