@@ -84,6 +84,16 @@ def mutated(data: bytes, random: Random) -> bytes:
     return data
 
 
+def crowd(random: Random) -> bytes:
+    """Some two hundred lines of one format, most of them with something done to them: one plan decodes them all."""
+    seed = random.choice(SEEDS).split(b"\n")
+    lines = [random.choice(seed) for _ in range(random.choice([20, 200]))]
+    for place, line in enumerate(lines):
+        if random.random() < 0.7:
+            lines[place] = random.choice(LINE_MUTATIONS)(line, random)
+    return b"\n".join([seed[0], *lines, b""])
+
+
 def _lines_changed(change: Callable[[str, Random], str]) -> Callable[[bytes, Random], bytes]:
     def changed(data: bytes, random: Random) -> bytes:
         lines = data.decode(errors="surrogateescape").split("\n")
@@ -185,8 +195,8 @@ def _packed(data: bytes, random: Random) -> bytes:
 
 
 SEEDS = seeds()
-MUTATIONS: tuple[Callable[[bytes, Random], bytes], ...] = (
+LINE_MUTATIONS: tuple[Callable[[bytes, Random], bytes], ...] = (
     *[_lines_changed(_node_changed)] * 6,
-    _token_inserted, _token_inserted, _slice_dropped, _slice_doubled, _cut_off, _spliced, _line_moved, _byte_changed,
-    _wrapped, _packed,
+    _token_inserted, _token_inserted, _slice_dropped, _slice_doubled, _cut_off, _byte_changed,
 )  # fmt: skip
+MUTATIONS = (*LINE_MUTATIONS, _spliced, _line_moved, _wrapped, _packed)
