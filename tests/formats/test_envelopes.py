@@ -208,3 +208,25 @@ def test_an_envelope_of_ones_own_may_name_the_format_within(tmp_path: Path) -> N
 def test_an_array_of_other_objects_is_no_document_of_spans() -> None:
     wrapped: Callable[[str], str] = cri
     assert recognise([wrapped('[{"level":30,"msg":"a"}]')] * 2).format == "cri/plain"
+
+
+@pytest.mark.parametrize("outer", OUTER)
+@pytest.mark.parametrize("inner", ['{"msg":"a","level":"info"}', "a", otlp_spans("a")])
+def test_a_line_that_is_empty_within_is_an_empty_log_line(outer: str, inner: str) -> None:
+    lines = [OUTER[outer](inner), OUTER[outer](""), OUTER[outer](inner)]
+    found = records(lines)
+    assert [one["kind"] for one in found] == [found[0]["kind"], "log", found[0]["kind"]]
+    assert found[1]["body"] == ""
+    if outer == "cri":
+        assert [one["body"] for one in records([lines[0], lines[1].rstrip(" ")], "cri") if "body" in one][
+            -1
+        ] == ""
+
+
+def test_of_envelopes_within_each_other_the_inner_says_more() -> None:
+    within = json.dumps({"log": "hello\n", "stream": "stderr", "time": "2026-03-01T12:00:00Z"})
+    (found,) = records([cri(within)])
+    assert (str(found["time"]), found["body"]) == ("2026-03-01 12:00:00", "hello")
+    assert found["attributes"] == {"cri": {"stream": "stdout"}, "docker": {"stream": "stderr"}}
+    (found,) = records([cri(json.dumps({"log": "hello\n", "stream": "stderr", "time": "at noon"}))])
+    assert str(found["time"]) == WRITTEN

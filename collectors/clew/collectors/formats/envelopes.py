@@ -11,7 +11,7 @@ from clew.collectors.formats.fields import JsonFields
 from clew.collectors.formats.grouping import PARTIAL, STREAM
 from clew.collectors.formats.language import Format, Inside, Shape
 from clew.collectors.formats.lookup import Lookup, NamedColumns
-from clew.collectors.formats.output import TYPES, UNIT, Source, fill, with_items
+from clew.collectors.formats.output import TYPES, UNIT, Source, fill, joined, with_items
 from clew.collectors.formats.paths import identifier
 from clew.collectors.formats.settings import Settings
 from clew.collectors.formats.texts import matched_columns
@@ -35,10 +35,19 @@ def opened(format: Format, inside: Inside, settings: Settings, source: Source) -
         for items in fields.layers():
             layer = with_items(layer, items)
     else:
-        layer, named, _ = matched_columns(format, layer)
+        layer, named, matched = matched_columns(format, layer)
         sql = _columns(format, inside, settings, NamedColumns(named))
+        # An empty text is a line all the same.
+        sql["line"] = f"CASE WHEN {matched} THEN coalesce({sql['line']}, '') END"
+    around = [name for name in (*source.outer.values(), source.outer_attributes) if name]
+    # Of envelopes within each other the inner one knows more; what each says beside stays.
+    sql |= {
+        name: joined(name, sql[name]) if name == _ATTRIBUTES else f"coalesce({sql[name]}, {name})"
+        for name in around
+        if name in sql
+    }
     items = [f"{value} AS {name}" for name, value in sql.items()]
-    keep = [name for name in (*source.outer.values(), source.outer_attributes) if name]
+    keep = [name for name in around if name not in sql]
     relation = (
         f"SELECT position, {source.original or UNIT} AS o_line, {', '.join([*keep, *items])} FROM ({layer})"
     )

@@ -67,8 +67,12 @@ def fill(sql: dict[str, str], source: Source) -> None:
     for column, outer in source.outer.items():
         sql[column] = f"coalesce({sql[column]}, {outer})"
     if source.outer_attributes:
-        outer, inner = source.outer_attributes, sql["attributes"]
-        sql["attributes"] = (
-            f"CASE WHEN {outer} IS NULL THEN {inner} WHEN ({inner}) IS NULL THEN {outer}"
-            f" ELSE concat(substr({outer}, 1, length({outer}) - 1), ',', substr(({inner})::VARCHAR, 2)) END"
-        )
+        sql["attributes"] = joined(source.outer_attributes, sql["attributes"])
+
+
+def joined(outer: str, inner: str) -> str:
+    """SQL of one object of two, each NULL or the text of one that holds something."""
+    return (
+        f"CASE WHEN {outer} IS NULL THEN {inner} WHEN ({inner}) IS NULL THEN {outer}"
+        f" ELSE concat(substr({outer}, 1, length({outer}) - 1), ',', substr(({inner})::VARCHAR, 2)) END"
+    )
