@@ -133,9 +133,11 @@ def _compiled(
 def logfmt_as_json(source: Source) -> Source:
     """Units of ``key=value`` pairs as JSON objects; words that belong to no pair stay as ``text``."""
     name, text = "substr(p, 1, strpos(p, '=') - 1)", "substr(p, strpos(p, '=') + 1)"
+    go = _go_quoted(text)
     value = (
-        f"""CASE WHEN starts_with({text}, '"') THEN CASE WHEN json_valid({text}) THEN {text}"""
-        f" ELSE to_json(substr({text}, 2, length({text}) - 2))::VARCHAR END ELSE to_json({text})::VARCHAR END"
+        f"""CASE WHEN starts_with({text}, '"') THEN CASE WHEN json_valid({text}) THEN {text} WHEN json_valid({go})"""
+        f" THEN {go} ELSE to_json(substr({text}, 2, length({text}) - 2))::VARCHAR END"
+        f" ELSE to_json({text})::VARCHAR END"
     )
     relation = f"SELECT *, line AS logfmt, regexp_extract_all(line, {quoted(_PAIR)}) AS pairs FROM ({source.relation})"
     members = f"array_to_string(list_transform(pairs, lambda p: to_json({name}) || ':' || {value}), ',')"
@@ -149,6 +151,15 @@ def logfmt_as_json(source: Source) -> Source:
         f" FROM ({relation})"
     )
     return replace(source, relation=relation, original=source.original or "logfmt")
+
+
+def _go_quoted(text: str) -> str:
+    """A text as Go quotes it (strconv.Quote), as JSON: the escapes that JSON does not know, and bare tabs."""
+    sql = f"replace({text}, '\\\\', chr(1))"
+    sql = f"regexp_replace({sql}, '\\\\x([0-9a-fA-F]{{2}})', '\\\\u00\\1', 'g')"
+    for escape, code in (("'\\a'", "0007"), ("'\\v'", "000b"), ("chr(9)", "0009")):
+        sql = f"replace({sql}, {escape}, '\\u{code}')"
+    return f"replace({sql}, chr(1), '\\\\')"
 
 
 def csv_header(sample: Sequence[str], delimiter: str) -> list[str] | None:
