@@ -88,6 +88,7 @@ def test_a_text_format_is_recognised_by_what_its_patterns_match_when_read(line: 
         '{"level":30,"time":1,"pid":1,"hostname":"h","name":"shop","traceId":"0af7651916cd43dd","id":5,"msg":"m"}',
         '{"timestamp":"2026-03-01T12:00:00Z","message":"m","traceId":"a","id":"b"}',
         '{"level":"info","ts":1,"msg":"m","traceID":"0af7651916cd43dd","spanID":"00f067aa0ba902b7"}',
+        '{"traceId":"0af7651916cd43dd","id":"00f067aa0ba902b7","name":"GET","timestamp":1,"body":"m","attributes":{"a":1}}',
         '{"severity":"info","body":"m","traceID":"0af7651916cd43dd","spanID":"00f067aa0ba902b7"}',
     ],
 )
@@ -100,6 +101,7 @@ def test_a_log_line_that_names_its_span_is_no_span(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
+        '{"traceId":"0af7651916cd43dd8448eb211c80319c","id":"00f067aa0ba902b7","name":"GET","attributes":{"a":1}}',
         '{"id":"e-1","traceId":"t-1","name":"OrderPlaced","data":{"amount":1}}',
         '{"events":[{"eventType":"OrderPlaced","amount":1}],"source":"shop"}',
         '{"events":[{"type":"OrderPlaced","timestamp":1,"previousEventId":"e-0","amount":1}],"source":"shop"}',
