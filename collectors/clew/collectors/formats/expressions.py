@@ -179,8 +179,11 @@ def _epoch(text: str, unit: Convert | None) -> str:
 
 
 def _hexadecimal(text: str) -> str:
+    """In lower case, without the ``0x`` of a number; zeros are no ID."""
     zeros = ", ".join(quoted("0" * length) for length in (0, 16, 32))
     return (
-        f"CASE WHEN {text} IN ({zeros}) THEN NULL WHEN {text} = lower({text}) THEN {text}"
+        f"CASE WHEN {text} IN ({zeros}) THEN NULL"
+        f" WHEN starts_with({text}, '0x') THEN CASE WHEN ltrim({text}, '0x') <> '' THEN lower(substr({text}, 3)) END"
+        f" WHEN {text} = lower({text}) THEN {text}"
         f" WHEN regexp_full_match({text}, '[0-9A-Fa-f-]+') THEN lower({text}) ELSE {text} END"
     )
