@@ -95,13 +95,14 @@ class Recognise:
     """How input is recognised, by content. All that is given must hold for a unit."""
 
     all: tuple[str, ...] = ()
-    any: Mapping[str, str] = field(default_factory=dict)
-    """Path → regular expression that its text must match somewhere; "" is matched by any text."""
+    any: tuple[str, ...] = ()
     none: tuple[str, ...] = ()
     where: Mapping[str, str] = field(default_factory=dict)
     """Path → regular expression that its text must match somewhere."""
     rank: int = 50
     """Which of several that fit is taken: the highest. 0 is a last resort."""
+    others: tuple[Recognise, ...] = ()
+    """Or all of what one of these gives; their ranks count for nothing."""
 
 
 @dataclass(frozen=True, slots=True)

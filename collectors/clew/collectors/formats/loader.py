@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from enum import StrEnum
 from functools import cache
 from importlib import resources
@@ -103,22 +104,20 @@ def _choice(value: Value, of: type[_E]) -> _E:
 
 
 def _recognise(value: Value) -> Recognise:
+    first, *others = [_rule(item) for item in value.items()] or [Recognise()]
+    return replace(first, others=tuple(others))
+
+
+def _rule(value: Value) -> Recognise:
     found = value.mapping(("all", "any", "none", "where", "rank"), of="recognise")
+    where = found["where"].mapping(of="where") if "where" in found else {}
     return Recognise(
         all=found["all"].texts() if "all" in found else (),
-        any=_alternatives(found["any"]) if "any" in found else {},
+        any=found["any"].texts() if "any" in found else (),
         none=found["none"].texts() if "none" in found else (),
-        where=_matches(found["where"], "where") if "where" in found else {},
+        where={path: _regex(pattern) for path, pattern in where.items()},
         rank=found["rank"].number() if "rank" in found else 50,
     )
-
-
-def _alternatives(value: Value) -> dict[str, str]:
-    return _matches(value, "any") if isinstance(value.content, dict) else dict.fromkeys(value.texts(), "")
-
-
-def _matches(value: Value, of: str) -> dict[str, str]:
-    return {path: _regex(pattern) for path, pattern in value.mapping(of=of).items()}
 
 
 def _row(value: Value) -> Row:

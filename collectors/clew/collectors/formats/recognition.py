@@ -80,9 +80,13 @@ def _plain(unit: str) -> str:
 
 def fits(recognise: Recognise, unit: dict[str, Any]) -> bool:
     """Whether a JSON object is one of the format's."""
+    return any(_fits(rule, unit) for rule in (recognise, *recognise.others))
+
+
+def _fits(recognise: Recognise, unit: dict[str, Any]) -> bool:
     return (
         all(_text(unit, path) is not None for path in recognise.all)
-        and (not recognise.any or any(_matches(unit, *one) for one in recognise.any.items()))
+        and (not recognise.any or any(_text(unit, path) is not None for path in recognise.any))
         and not any(_text(unit, path) is not None for path in recognise.none)
         and all(_matches(unit, *one) for one in recognise.where.items())
     )
