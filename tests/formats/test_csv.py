@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from clew.collectors.errors import FormatError
+from clew.collectors.errors import FormatError, UnknownFormat
 from clew.collectors.formats import plan, recognise
 from clew.collectors.formats.checking import explained
 
@@ -93,3 +93,21 @@ def test_a_carriage_return_within_a_row_hinders_nothing() -> None:
         {"a": "1", "b": "x\ry", "c": "3"},
         {"a": "4", "b": "5", "c": "6"},
     ]
+
+
+@pytest.mark.parametrize(("mark", "format"), [(";", "csv-semicolon"), ("\t", "tsv")])
+def test_other_separators_are_recognised_by_a_header_of_known_names(mark: str, format: str) -> None:
+    lines = [
+        mark.join(row) for row in (["time", "level", "msg"], ["2026-03-01T12:00:00Z", "info", f'"a{mark}b"'])
+    ]
+    made = recognise(lines)
+    (found,) = explained(made, lines)
+    assert made.format == format
+    assert found.record is not None
+    assert (str(found.record["time"]), found.record["body"]) == ("2026-03-01 12:00:00", f"a{mark}b")
+
+
+def test_text_with_separators_has_no_header() -> None:
+    lines = ["Listening;on;port", "Ready;to;serve"]
+    with pytest.raises(UnknownFormat):
+        recognise(lines)

@@ -230,3 +230,44 @@ def test_of_envelopes_within_each_other_the_inner_says_more() -> None:
     assert found["attributes"] == {"cri": {"stream": "stdout"}, "docker": {"stream": "stderr"}}
     (found,) = records([cri(json.dumps({"log": "hello\n", "stream": "stderr", "time": "at noon"}))])
     assert str(found["time"]) == WRITTEN
+
+
+LOG = '{"level":"warn","msg":"slow","correlation_id":"c-1"}'
+
+
+@pytest.mark.parametrize(
+    ("line", "format", "service"),
+    [
+        (f"2026-03-01T12:00:09.000000001Z {LOG}", "timestamped/json", None),
+        ("2026-03-01T12:00:09Z level=warn msg=slow correlation_id=c-1", "timestamped/logfmt", None),
+        (f"[pod/orders-7d9/orders] {LOG}", "kubectl/json", "orders"),
+        (f"[pod/orders-7d9/orders] 2026-03-01T12:00:09Z {LOG}", "kubectl/timestamped/json", "orders"),
+        (f"orders-1  | 2026-03-01T12:00:09.000000001Z {LOG}", "compose/timestamped/json", "orders"),
+        (
+            json.dumps({"@timestamp": "2026-03-01T12:00:09Z", "agent": {"type": "filebeat"}, "message": LOG,
+                        "container": {"name": "orders"}, "log": {"file": {"path": "/x"}}}),
+            "filebeat/json",
+            "orders",
+        ),
+    ],
+)  # fmt: skip
+def test_what_tools_print_before_a_line_is_an_envelope(line: str, format: str, service: str | None) -> None:
+    assert recognise([line] * 3).format == format
+    (found,) = records([line])
+    assert (found["severity"], found["body"], found["correlation_id"]) == ("WARN", "slow", "c-1")
+    assert found.get("service") == service
+    if "kubectl/json" not in format:
+        assert str(found["time"]) == WRITTEN
+
+
+def test_text_behind_a_time_is_no_envelope() -> None:
+    assert recognise(["2026-03-01T12:00:09Z INFO placed"] * 3).format == "text"
+
+
+def test_text_among_lines_with_a_time_before_each_is_a_log_line() -> None:
+    lines = [
+        f"2026-03-01T12:00:09Z {LOG}",
+        "2026-03-01T12:00:09Z Listening on :80",
+        f"2026-03-01T12:00:09Z {LOG}",
+    ]
+    assert [one["body"] for one in records(lines)] == ["slow", "Listening on :80", "slow"]

@@ -57,7 +57,10 @@ def _share(
         case Shape.TEXT:
             # RE2 reads them: its classes are ASCII's.
             patterns = [re.compile(f"(?s)(?:{pattern})\\Z", re.ASCII) for pattern in one.patterns]
-            hits = [any(pattern.match(_plain(unit)) for pattern in patterns) for unit in units]
+            hits = [
+                any(_says(one.recognise, pattern.match(_plain(unit))) for pattern in patterns)
+                for unit in units
+            ]
             # A record's first line may be followed by any number of others.
             begins = one.multiline is not None and any(hits[:1])
             return (
@@ -70,8 +73,16 @@ def _share(
             return count / len(units), _MOST, _MOST
         case Shape.CSV:
             names = csv_header(units, one.delimiter)
-            needed = {*one.recognise.all}
-            return (1.0 if names and needed <= set(names) else 0.0), _MOST, _MOST
+            columns, by = {*(names or ())}, one.recognise
+            known = columns.issuperset(by.all) and (not by.any or not columns.isdisjoint(by.any))
+            return (1.0 if names and known else 0.0), _MOST, _MOST
+
+
+def _says(recognise: Recognise, match: re.Match[str] | None) -> bool:
+    """Whether a line matched, and its groups what they must."""
+    return match is not None and all(
+        re.search(pattern, match.groupdict().get(group) or "") for group, pattern in recognise.where.items()
+    )
 
 
 def _plain(unit: str) -> str:
