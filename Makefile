@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench soak clean
+.PHONY: demo test check bench soak fuzz clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,5 +29,10 @@ bench: $(VENV)/.installed  ## ratios, each measured in one run
 soak: $(VENV)/.installed  ## minutes of kills and load
 	$(BIN)/python -m pytest -m soak -s
 
+FUZZ_SECONDS := 300
+fuzz: $(VENV)/.installed  ## mutated inputs of all formats; FUZZ_SECONDS bounds it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.fuzz -max_total_time=$(FUZZ_SECONDS)
+
 clean:
-	rm -rf $(VENV) clew-demo
+	rm -rf $(VENV) clew-demo .fuzz

@@ -38,7 +38,8 @@ def test_recordings_of_others_are_recognised(file: str, format: str) -> None:
     if not path.exists():
         assert not os.environ.get("CLEW_FORBID_SKIP") or SHARED.exists()
         pytest.skip(f"no {path}")
-    lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = [line for line in text.split("\n") if line.strip()]
     made = recognise(lines[:200])
     assert made.format == format
     assert sum(one.record is not None for one in explained(made, lines)) > 0
@@ -71,6 +72,43 @@ def test_mixed_loggers_of_one_input_are_all_read() -> None:
 def test_what_fits_nothing_is_said_so(sample: list[str]) -> None:
     with pytest.raises(UnknownFormat):
         recognise(sample)
+
+
+@pytest.mark.parametrize(
+    "line", ["\u0662\u0660\u0662\u0666-03-01 12:00:00 INFO x", "Zoé-1 | x", "orders-1\xa0| x"]
+)
+def test_a_text_format_is_recognised_by_what_its_patterns_match_when_read(line: str) -> None:
+    with pytest.raises(UnknownFormat):
+        recognise([line] * 3)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"level":30,"time":1,"pid":1,"hostname":"h","name":"shop","traceId":"0af7651916cd43dd","id":5,"msg":"m"}',
+        '{"timestamp":"2026-03-01T12:00:00Z","message":"m","traceId":"a","id":"b"}',
+        '{"level":"info","ts":1,"msg":"m","traceID":"0af7651916cd43dd","spanID":"00f067aa0ba902b7"}',
+        '{"traceId":"0af7651916cd43dd","id":"00f067aa0ba902b7","name":"GET","timestamp":1,"body":"m","attributes":{"a":1}}',
+        '{"severity":"info","body":"m","traceID":"0af7651916cd43dd","spanID":"00f067aa0ba902b7"}',
+    ],
+)
+def test_a_log_line_that_names_its_span_is_no_span(line: str) -> None:
+    (found,) = explained(recognise([line]), [line])
+    assert found.record is not None
+    assert (found.record["kind"], found.record["body"]) == ("log", "m")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"traceId":"0af7651916cd43dd8448eb211c80319c","id":"00f067aa0ba902b7","name":"GET","attributes":{"a":1}}',
+        '{"id":"e-1","traceId":"t-1","name":"OrderPlaced","data":{"amount":1}}',
+        '{"events":[{"eventType":"OrderPlaced","amount":1}],"source":"shop"}',
+        '{"events":[{"type":"OrderPlaced","timestamp":1,"previousEventId":"e-0","amount":1}],"source":"shop"}',
+    ],
+)
+def test_events_of_ones_own_are_no_spans_and_no_history(line: str) -> None:
+    assert recognise([line]).format == "json"
 
 
 @pytest.mark.parametrize(

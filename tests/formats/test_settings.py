@@ -33,6 +33,8 @@ def record(line: str, format: str, settings: Settings, *, learned: bool = True) 
         ("2026-03-01T12:00:00+05:30", "Europe/Berlin", "2026-03-01 06:30:00"),
         ("2026-03-01T12:00:00.123456789Z", "UTC", "2026-03-01 12:00:00.123456"),
         ("2026-03-01 12:00:00 UTC", "Europe/Berlin", "2026-03-01 12:00:00"),
+        ("2026-03-01 13:00:00,5 +0100", "UTC", "2026-03-01 12:00:00.500000"),
+        ("2026-03-01 11:00:00 -01:00", "UTC", "2026-03-01 12:00:00"),
         ("01/Mar/2026:12:00:00 +0100", "UTC", "2026-03-01 11:00:00"),
         ("1772366400", "Europe/Berlin", "2026-03-01 12:00:00"),
         ("1772366400.25", "UTC", "2026-03-01 12:00:00.250000"),
@@ -153,3 +155,16 @@ def test_what_is_beside_it_stays() -> None:
 def test_a_pattern_that_is_no_expression_is_refused() -> None:
     with pytest.raises(CollectError, match="not a regular expression"):
         plan("json", settings=Settings(redaction=Redaction(patterns=("(",))))
+
+
+@pytest.mark.parametrize("name", ["schlüssel", "ärger", "--token", "$key", "@pin", "clé", "a.b-c"])
+@pytest.mark.parametrize("written", ["x {}={}", "{}: {}", "x,{} = {} y", "({}={})"])
+def test_a_name_of_any_characters_is_found_in_a_text(name: str, written: str) -> None:
+    settings = Settings(redaction=Redaction(keys=(name,)))
+    found = record(json.dumps({"msg": written.format(name, SECRET)}, ensure_ascii=False), "json", settings)
+    assert SECRET not in found["body"]
+    assert "[redacted]" in found["body"]
+
+
+def test_a_name_that_ends_in_another_is_another_name() -> None:
+    assert record('{"msg":"mypassword=x"}', "json", REDACT)["body"] == "mypassword=x"

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from clew.collectors.formats import Settings, catalogue
+from clew.collectors.formats import Settings, catalogue, named, recognise
 from clew.collectors.formats.assembly import assembled
 from clew.collectors.formats.checking import explained
 
@@ -93,3 +94,13 @@ def bare(value: Any) -> Any:
 @given(lines=inputs(), learned=st.integers(1, 12), format=st.sampled_from(["json", "clew", "ecs"]))
 def test_a_sample_changes_no_record(lines: list[str], learned: int, format: str) -> None:
     assert records(format, lines, lines[:learned]) == records(format, lines, [])
+
+
+@pytest.mark.parametrize("name", ["", "\ud800", "a\x00b", "a\nb", "\x7f", "'", "a b", "\u2028", "é", "💥"])
+def test_a_member_of_any_name_is_kept(name: str) -> None:
+    line = json.dumps({"level": "info", "msg": "m", name: "x", "deep": {name: {name: 1}}})
+    lines = [line] * 200
+    found = explained(recognise(lines), lines)
+    (full,) = explained(assembled(named("json"), [], Settings()), [line])
+    assert found[0].record == full.record
+    assert len(found) == 200

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
+from tests.files.reading import Reading
 from tests.formats_nested.decoding import FIXTURES, decode, decode_file
+
+from clew.collectors.formats import plan, recognise
+from clew.collectors.record import Batch
 
 
 def test_a_child_run_is_caused_by_the_event_that_asked_for_it() -> None:
@@ -61,3 +69,59 @@ def test_a_state_without_an_exit_is_still_owed() -> None:
 def test_what_is_no_history_is_rejected_with_a_reason(name: str, unit: str, reason: str) -> None:
     (row,) = decode(name, [unit])
     assert (row["reject"], row["body"]) == (reason, unit)
+
+
+def as_list(name: str) -> tuple[list[dict[str, Any]], str]:
+    """The events of a fixture, and the document's other members as text to compare with."""
+    document = json.loads((FIXTURES / name).read_text(encoding="utf-8"))
+    return document["events"], json.dumps({"events": document["events"]})
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    ("format", "fixture"),
+    [("temporal", "temporal-child.json"), ("step-functions", "step-functions-map.json")],
+)
+def test_a_list_of_events_is_the_history_that_they_make(
+    format: str, fixture: str, indent: int | None, tmp_path: Path
+) -> None:
+    events, document = as_list(fixture)
+    file = tmp_path / "history.json"
+    file.write_text(json.dumps(events + events, indent=indent), encoding="utf-8")
+    for size in (128 << 20, 300):
+        reading = Reading().read(file, format=None, batch_bytes=size)
+        assert {batch.format for batch in reading.batches} == {format}
+        found = [row for batch in reading.batches for row in batch.records().to_pylist()]
+        wanted = [row | {"position": 1} for row in rows_of(format, [document])]
+        assert [row | {"position": 1} for row in found] == wanted + wanted
+
+
+def rows_of(format: str, units: list[str]) -> list[dict[str, Any]]:
+    raw = pa.table({"line": pa.array(units, pa.string()), "position": range(1, len(units) + 1)})
+    return Batch("", raw, plan(format, units).select, "").records().to_pylist()
+
+
+def test_a_list_of_events_within_an_envelope_is_the_history_that_they_make() -> None:
+    events, document = as_list("temporal-child.json")
+    line = f"2026-03-01T12:00:00Z stdout F {json.dumps(events)}"
+    found = rows_of(recognise([line]).format.split("/")[0], [line])
+    assert [row["event_id"] for row in found] == [row["event_id"] for row in rows_of("temporal", [document])]
+
+
+@pytest.mark.parametrize(
+    ("format", "event"),
+    [
+        ("temporal", {"eventId": "7", "eventTime": "2026-03-01T12:00:00Z", "eventType": "TimerFired"}),
+        (
+            "step-functions",
+            {"timestamp": 1772366400, "type": "PassStateEntered", "id": 7, "previousEventId": 6},
+        ),
+    ],
+)
+def test_a_history_without_its_start_is_known_by_its_first_event(format: str, event: dict[str, Any]) -> None:
+    rows = rows_of(
+        format, [json.dumps({"events": [event, event]}), json.dumps({"events": [{**event, "x": 1}]})]
+    )
+    first, second, other = [row["trace_id"] for row in rows]
+    assert first == second != other
+    assert None not in (first, other)

@@ -86,9 +86,20 @@ def test_elasticsearch_hits_of_jaeger_with_tags_as_fields() -> None:
         ("otlp", '{"resourceSpans":[{"scopeSpans"', "not valid JSON"),
         ("otlp", "[]", "no resourceSpans or resourceLogs in it"),
         ("otlp", '{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"x"}]}]}]}', "a span without IDs"),
+        (
+            "otlp",
+            '{"resourceSpans":[{"resource":{"attributes":[{"key":"a"}]},"scopeSpans":[]}]}',
+            "no spans or log records in it",
+        ),
+        (
+            "otlp",
+            '{"resourceSpans":[{}],"resourceLogs":[{}]}',
+            "resourceSpans beside resourceLogs: export them apart",
+        ),
         ("zipkin", '{"traceId":"a"', "not valid JSON"),
         ("zipkin", "7", "a span without traceId and id"),
         ("jaeger", "{}", "no spans in it"),
+        ("jaeger", '{"data":[{"traceID":"a"}]}', "no spans in it"),
         ("jaeger", '{"spans":[{"spanID":"b"}]}', "a span without traceID and spanID"),
     ],
 )
@@ -149,3 +160,71 @@ def test_the_preferred_instance_key_correlates_and_the_others_stay_keys() -> Non
 )
 def test_nested_input_is_recognised_by_its_content(name: str, units: list[str]) -> None:
     assert formats.recognise(units).format == name
+
+
+def test_an_empty_id_or_name_among_attributes_is_none() -> None:
+    blank = [
+        "messaging.message.id",
+        "messaging.destination.name",
+        "messaging.system",
+        "causation_id",
+        "event_type",
+    ]
+    tags = dict.fromkeys(blank, "") | {"topic": "", "messaging.message_id": "m-1"}
+    (row,) = decode("zipkin", [json.dumps({"traceId": "a", "id": "b", "tags": tags})])
+    columns = ("destination", "system", "causation_id", "name")
+    assert [row.get(column) for column in columns] == [None] * 4
+    assert row["event_id"] == "m-1"
+
+
+BARE = {"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "00f067aa0ba902b7", "name": "x"}
+
+
+def otlp(*spans: object, **of_resource: object) -> str:
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}], **of_resource}]})
+
+
+@pytest.mark.parametrize("written", [{"a": 1}, "text", 5, [1], [{"key": "a"}, {"key": 1, "value": 5}]])
+def test_what_are_no_attributes_stays_as_it_is_written(written: object) -> None:
+    (row,) = decode("otlp", [otlp({**BARE, "attributes": written})])
+    assert row["attributes"] == {"attributes": written}
+    (row,) = decode("otlp", [otlp(BARE, resource={"attributes": written})])
+    assert row["attributes"] == {"resource": {"attributes": written}}
+
+
+def test_what_are_no_tags_stays_as_it_is_written() -> None:
+    (row,) = decode("zipkin", [json.dumps({"traceId": "a", "id": "b", "tags": ["x"]})])
+    assert row["attributes"] == {"tags": ["x"]}
+    (row,) = decode("jaeger", [json.dumps({"traceID": "a", "spanID": "b", "tags": {"x": 1}})])
+    assert row["attributes"] == {"tags": {"x": 1}}
+
+
+def test_a_span_that_is_rejected_among_others_tells_what_it_holds() -> None:
+    lost = {"name": "lost", "attributes": [{"key": "a", "value": {"stringValue": "b"}}]}
+    good, bad = decode("otlp", [otlp(BARE, lost)])
+    assert good["name"] == "x"
+    assert (bad["reject"], json.loads(bad["body"])) == (
+        "a span without IDs",
+        {"name": "lost", "attributes": {"a": "b"}},
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [("text", "text"), (7, "7"), (["x"], '["x"]'), ('{"a', '{"a'), ({"bytesValue": "AAE="}, "AAE=")],
+)
+def test_a_log_body_is_read_whatever_it_is(body: object, read: str) -> None:
+    (row,) = decode(
+        "otlp", [json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": body}]}]}]})]
+    )
+    assert row["body"] == read
+
+
+def test_a_duration_beyond_all_time_ends_nothing() -> None:
+    (row,) = decode(
+        "zipkin", [json.dumps({"traceId": "a", "id": "b", "timestamp": 1, "duration": 2**63 - 1})]
+    )
+    assert "end_time" not in row
+    span = {"traceID": "a", "spanID": "b", "startTime": 1, "duration": 2**63 - 1}
+    (row,) = decode("jaeger", [json.dumps(span)])
+    assert "end_time" not in row

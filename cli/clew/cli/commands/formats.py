@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from clew.cli.look import Line, Look
-    from clew.collectors.formats.language import Format
+    from clew.collectors.formats.language import Format, Recognise
 
 SHOWN = 3
 _SAMPLE_ROWS = 256
@@ -220,7 +220,10 @@ def _listed(found: Sequence[Format], look: Look) -> Iterator[Line]:
 
 
 def _recognised(one: Format) -> str:
-    by = one.recognise
+    return " or ".join(_rule(rule) for rule in (one.recognise, *one.recognise.others))
+
+
+def _rule(by: Recognise) -> str:
     parts = [" + ".join(by.all)] if by.all else []
     if by.any:
         parts.append("one of " + ", ".join(by.any))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Framing = Literal["lines", "documents"]
 
-JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[{"\]]|[\[{]\s*$)')
+JSON_START = re.compile(rb'(\xef\xbb\xbf)?[\s\x1e]*(\{\s*["}]|\[\s*[\[{"\]]|[\[{]\s*$)')
 LOOK = 20
 """Lines that are looked at."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from clew.collectors.errors import CollectError, FormatError, UnknownFormat
 from clew.collectors.formats.caching import cached
 from clew.collectors.formats.compiler import compile_json
-from clew.collectors.formats.envelopes import opened
+from clew.collectors.formats.envelopes import OPENED, opened, rows_within
 from clew.collectors.formats.flat import compile_rows
 from clew.collectors.formats.grouping import complete_count, joined_lines, joined_parts
 from clew.collectors.formats.language import Field, Format, Shape
@@ -85,13 +85,14 @@ def _selects(
     match format.shape:
         case Shape.JSON if format.rows:
             compile_them = compile_rows if any(row.sql for row in format.rows) else compile_json
+            relation = OPENED if source.lenient else source.relation
             select = cached(
-                lambda: compile_them(format, settings, source.relation),
-                "rows",
-                format,
-                settings,
-                source.relation,
+                lambda: compile_them(format, settings, relation), "rows", format, settings, relation
             )
+            if source.lenient:
+                select = rows_within(
+                    select, lambda rest: compile_lines(_named("json"), settings, (), rest).select, source
+                )
         case Shape.JSON:
             learned = sample if learn else ()
             return compile_lines(_with_usual_names(format), settings, learned, source, apart=apart)
@@ -152,7 +153,7 @@ def _named(name: str) -> Format:
 
 def _inner(texts: Sequence[str]) -> Format:
     try:
-        return best([one for one in built_in() if not one.rows and one.recognise.rank >= 0], texts)
+        return best([one for one in built_in() if one.recognise.rank >= 0], texts)
     except UnknownFormat:
         return _named("plain")
 

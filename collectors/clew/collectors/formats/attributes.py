@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from clew.collectors.formats.columns import BLANK_IS_NONE
 from clew.collectors.formats.expressions import converted
 from clew.collectors.formats.paths import Steps, alternatives, identifier, json_path, quoted
 from clew.collectors.formats.settings import Settings
@@ -54,7 +55,7 @@ class FlatAttributes:
             "envelope",
             "rest IS NOT NULL",
             {
-                column: converted(column, self.rest.first(plain), None, zone="UTC")
+                column: converted(column, _named(column, self.rest.first(plain)), None, zone="UTC")
                 for column, found in names.items()
                 if (plain := [name for name in found if not name.startswith(_MESSAGING)])
             },
@@ -137,7 +138,9 @@ class _Messaging:
             "messaging",
             "told IS NOT NULL",
             {
-                column: converted(column, _coalesce([self.text(name) for name in known]), None, zone="UTC")
+                column: converted(
+                    column, _coalesce([_named(column, self.text(name)) for name in known]), None, zone="UTC"
+                )
                 for column, found in self.names.items()
                 if (known := [name for name in found if self.knows(name)])
             },
@@ -270,6 +273,10 @@ class _DeadLetters:
         """Whose marks they are: a number from 1, NULL for no dead letter."""
         whens = " ".join(f"WHEN {mark} THEN {number}" for number, mark in enumerate(self.marks, 1))
         return f"CASE WHEN rest IS NOT NULL THEN CASE {whens} END END"
+
+
+def _named(column: str, text: str) -> str:
+    return f"nullif({text}, '')" if column in BLANK_IS_NONE else text
 
 
 def _coalesce(parts: Sequence[str]) -> str:

@@ -27,9 +27,10 @@ _FEW = 12
 """More keys than these are put together as one object."""
 
 COMPUTED = tuple(name for name in RECORD_COLUMNS if name not in {"position", "keys", "attributes"})
-_BLANK_IS_NONE = {
+BLANK_IS_NONE = {
     "name", "service", "event_id", "causation_id", "correlation_id", "destination", "consumer_group", "system",
 }  # fmt: skip
+"""Columns in which an empty text names nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class ColumnCompiler:
         found = tuple(self.lookup.find(given.paths, shared=shared))
         if not found:
             return
-        first = First(found, blank=column not in _BLANK_IS_NONE)
+        first = First(found, blank=column not in BLANK_IS_NONE)
         text = self._named(first)
         value = self._value(column, given, text)
         if value != text:

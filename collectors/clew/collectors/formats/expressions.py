@@ -27,19 +27,22 @@ _INTEGER_TYPES = {"partition": "INTEGER", "attempt": "INTEGER"}
 
 _SEVERITIES: dict[str, str] = {
     # Names first, the commonest first of all: a CASE is searched in order.
-    **dict.fromkeys(("INFO", "info", "Information", "information", "Info", "notice", "NOTICE", "Notice"), "INFO"),
-    **dict.fromkeys(("DEBUG", "debug", "Debug", "FINE", "fine", "CONFIG", "config"), "DEBUG"),
-    **dict.fromkeys(("WARN", "warn", "WARNING", "warning", "Warning", "Warn", "W"), "WARN"),
+    **dict.fromkeys(("INFO", "info", "Information", "information", "Info", "notice", "NOTICE", "Notice", "INF"), "INFO"),
+    **dict.fromkeys(("DEBUG", "debug", "Debug", "FINE", "fine", "CONFIG", "config", "DBG"), "DEBUG"),
+    **dict.fromkeys(("WARN", "warn", "WARNING", "warning", "Warning", "Warn", "WRN", "W"), "WARN"),
     **dict.fromkeys(("ERROR", "error", "Error", "ERR", "err", "SEVERE", "severe", "E"), "ERROR"),
     **dict.fromkeys(
         (
             "FATAL", "fatal", "Fatal", "CRITICAL", "critical", "Critical", "CRIT", "crit", "ALERT", "alert",
-            "EMERG", "emerg", "EMERGENCY", "emergency", "PANIC", "panic", "dpanic", "F",
+            "EMERG", "emerg", "EMERGENCY", "emergency", "PANIC", "panic", "dpanic", "FTL", "F",
         ),
         "FATAL",
     ),
     **dict.fromkeys(
-        ("TRACE", "trace", "Trace", "VERBOSE", "verbose", "Verbose", "FINER", "FINEST", "finer", "finest", "SILLY", "silly"),
+        (
+            "TRACE", "trace", "Trace", "VERBOSE", "verbose", "Verbose", "VRB", "FINER", "FINEST", "finer", "finest",
+            "SILLY", "silly",
+        ),
         "TRACE",
     ),
     "I": "INFO",
@@ -118,11 +121,15 @@ def time(text: str, zone: str, formats: Sequence[str] = (), year: int | None = N
     dotted = f"replace({text}, ',', '.')"
     listed = "[" + ", ".join(map(quoted, _NAIVE_FORMATS)) + "]"
     zoned_listed = "[" + ", ".join(map(quoted, _ZONED_FORMATS)) + "]"
+    close = f"regexp_replace({dotted}, ' ([+-][0-9:]+)$', '\\1')"
+    zoned = (
+        f"coalesce(TRY_CAST({dotted} AS TIMESTAMPTZ), TRY_CAST({close} AS TIMESTAMPTZ),"
+        f" TRY_STRPTIME({text}, {zoned_listed}))"
+    )
     guess = (
         f"CASE WHEN ends_with({text}, 'Z') THEN TRY_CAST({text} AS TIMESTAMP)"
         f" WHEN regexp_matches({text}, {quoted(_NUMBER)}) THEN {_epoch(text, None)}"
-        f" WHEN regexp_matches({text}, {quoted(_ZONED)}) THEN"
-        f" make_timestamp(epoch_us(coalesce(TRY_CAST({dotted} AS TIMESTAMPTZ), TRY_STRPTIME({text}, {zoned_listed}))))"
+        f" WHEN regexp_matches({text}, {quoted(_ZONED)}) THEN make_timestamp(epoch_us({zoned}))"
         f" ELSE {_local(f'coalesce(TRY_CAST({dotted} AS TIMESTAMP), TRY_STRPTIME({text}, {listed}))', zone)} END"
     )
     if not formats:
@@ -179,8 +186,11 @@ def _epoch(text: str, unit: Convert | None) -> str:
 
 
 def _hexadecimal(text: str) -> str:
+    """In lower case, without the ``0x`` of a number; zeros are no ID."""
     zeros = ", ".join(quoted("0" * length) for length in (0, 16, 32))
     return (
-        f"CASE WHEN {text} IN ({zeros}) THEN NULL WHEN {text} = lower({text}) THEN {text}"
+        f"CASE WHEN {text} IN ({zeros}) THEN NULL"
+        f" WHEN starts_with({text}, '0x') THEN CASE WHEN ltrim({text}, '0x') <> '' THEN lower(substr({text}, 3)) END"
+        f" WHEN {text} = lower({text}) THEN {text}"
         f" WHEN regexp_full_match({text}, '[0-9A-Fa-f-]+') THEN lower({text}) ELSE {text} END"
     )

@@ -23,7 +23,9 @@ _ATOM = rf'(?:{STRING}|[^"{{}}\[\]])'
 _DEPTH = 3
 """Lists and maps within each other up to this depth are made plain; deeper ones stay as OTLP writes them."""
 
-_CALL = re.compile(r"\b(otlp_attributes_quickly|otlp_attributes|otlp_plain|tag_object)\(")
+_CALL = re.compile(
+    r"\b(otlp_attributes_quickly|otlp_attributes|otlp_plain|otlp_id|tag_object|holds_nothing|member)\("
+)
 
 
 def expand(sql: str) -> str:
@@ -72,7 +74,13 @@ def otlp_plain(column: str) -> str:
     """JSON in which every AnyValue and every list of key-values has become the plain JSON it means.
 
     https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
+
+    Where what is no AnyValue makes that impossible, it stays as it is written.
     """
+    return f"coalesce(TRY(({_plain(column)})::JSON::VARCHAR), ({column})::VARCHAR)"
+
+
+def _plain(column: str) -> str:
     sql = f"{column}::VARCHAR"
     for empty, plain in (
         ('"value":{}', '"value":null'),
@@ -92,29 +100,69 @@ def otlp_plain(column: str) -> str:
     return f"replace(translate({sql}, '\x01\x02\x03\x04', '[]{{}}'), '\x05', '')"
 
 
-def otlp_attributes(column: str) -> str:
-    """A list of key-values as an object, whatever they hold; ``{}`` for NULL and for anything else.
+_NAME = (
+    """CASE WHEN starts_with(kv_entry.key, '"') THEN kv_entry.key"""
+    " WHEN kv_entry.key IS NOT NULL THEN to_json(kv_entry.key::VARCHAR) END"
+)
+"""SQL of a key as a member's name: a string, whatever was written; NULL where there is none."""
 
-    Members may come in any order.
+
+def otlp_attributes(column: str) -> str:
+    """A list of key-values as an object, whatever they hold; ``{}`` for NULL.
+
+    Members may come in any order. What is no such list stays as it is written, as
+    ``attributes``. ``column`` is of type JSON.
     """
-    entries = f"""TRY(from_json({column}, '[{{"key":"JSON","value":"JSON"}}]'))"""
+    entries = f"""from_json({column}, '[{{"key":"JSON","value":"JSON"}}]')"""
     value = (
         "CASE WHEN kv_entry.value IS NULL OR kv_entry.value = '{}' THEN 'null'"
         """ WHEN regexp_matches(kv_entry.value, '^.(?:"arrayValue"|"kvlistValue")') THEN """
-        f"{otlp_plain('kv_entry.value')}"
+        f"{_plain('kv_entry.value')}"
         " ELSE substr(kv_entry.value, strpos(kv_entry.value, ':') + 1,"
         " length(kv_entry.value) - strpos(kv_entry.value, ':') - 1) END"
     )
-    listed = f"list_transform({entries}, lambda kv_entry: concat(kv_entry.key, ':', {value}))"
-    return f"concat('{{', array_to_string({listed}, ','), '}}')"
+    listed = f"list_transform({entries}, lambda kv_entry: concat({_NAME}, ':', {value}))"
+    made = f"TRY(('{{' || array_to_string({listed}, ',') || '}}')::JSON::VARCHAR)"
+    whole = f"json_object('attributes', {column})::VARCHAR"
+    return f"CASE WHEN {column} IS NULL THEN '{{}}' ELSE coalesce({made}, {whole}) END"
+
+
+def otlp_id(column: str) -> str:
+    """An ID in lower case, from base64 where it is written so: 16 or 8 bytes end in = and nothing hexadecimal does.
+
+    https://protobuf.dev/programming-guides/json/ has bytes in base64, OTLP's own mapping in hexadecimal.
+    """
+    return (
+        f"CASE WHEN ends_with({column}, '=') AND regexp_full_match({column}, '[A-Za-z0-9+/]{{22}}==|[A-Za-z0-9+/]{{11}}=')"
+        f" THEN lower(hex(from_base64({column}))) ELSE lower({column}) END"
+    )
 
 
 def tag_object(column: str) -> str:
-    """``[{"key":"a","type":"int64","value":1}]`` as ``{"a":1}``: Jaeger's tags."""
+    """``[{"key":"a","type":"int64","value":1}]`` as ``{"a":1}``: Jaeger's tags.
+
+    What is no such list stays as it is written, as ``tags``. ``column`` is of type JSON.
+    """
     entries = f"""from_json({column}, '[{{"key":"JSON","value":"JSON"}}]')"""
-    tag = "concat(kv_entry.key, ':', coalesce(kv_entry.value, 'null'))"
+    tag = f"concat(coalesce({_NAME}, '\"\"'), ':', coalesce(kv_entry.value, 'null'))"
     listed = f"list_transform({entries}, lambda kv_entry: {tag})"
-    return f"concat('{{', array_to_string({listed}, ','), '}}')"
+    whole = f"json_object('tags', {column})::VARCHAR"
+    return (
+        f"CASE WHEN {column} IS NULL THEN '{{}}'"
+        f" ELSE coalesce('{{' || array_to_string({listed}, ',') || '}}', {whole}) END"
+    )
+
+
+def holds_nothing(column: str) -> str:
+    """Whether JSON is nothing but objects and arrays within each other: it says of itself that it is empty."""
+    pattern = rf"(?:{STRING}\s*:|[\[\]{{}},\s])*"
+    return f"regexp_full_match({column}, {quoted(pattern)})"
+
+
+def member(arguments: str) -> str:
+    """``member(object, name)``: the JSON of a member whose name is a value: it may hold what a path cannot."""
+    column, name = arguments[1:-1].split(",", 1)
+    return f"""({column} -> concat('$."', replace({name}, '"', ''), '"'))"""
 
 
 def _replaced(sql: str, pattern: str, by: str) -> str:
@@ -125,5 +173,8 @@ _FUNCTIONS: dict[str, Callable[[str], str]] = {
     "otlp_attributes_quickly": otlp_attributes_quickly,
     "otlp_attributes": otlp_attributes,
     "otlp_plain": otlp_plain,
+    "otlp_id": otlp_id,
     "tag_object": tag_object,
+    "holds_nothing": holds_nothing,
+    "member": member,
 }

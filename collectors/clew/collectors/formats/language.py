@@ -101,6 +101,8 @@ class Recognise:
     """Path → regular expression that its text must match somewhere."""
     rank: int = 50
     """Which of several that fit is taken: the highest. 0 is a last resort."""
+    others: tuple[Recognise, ...] = ()
+    """Or all of what one of these gives; their ranks count for nothing."""
 
 
 @dataclass(frozen=True, slots=True)

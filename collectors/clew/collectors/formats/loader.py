@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from enum import StrEnum
 from functools import cache
 from importlib import resources
@@ -103,6 +104,11 @@ def _choice(value: Value, of: type[_E]) -> _E:
 
 
 def _recognise(value: Value) -> Recognise:
+    first, *others = [_rule(item) for item in value.items()] or [Recognise()]
+    return replace(first, others=tuple(others))
+
+
+def _rule(value: Value) -> Recognise:
     found = value.mapping(("all", "any", "none", "where", "rank"), of="recognise")
     where = found["where"].mapping(of="where") if "where" in found else {}
     return Recognise(

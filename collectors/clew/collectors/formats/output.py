@@ -56,14 +56,23 @@ def final(layer: str, keys: str, attributes: str, source: Source) -> str:
     if source.lenient:
         reject = f"CASE WHEN {UNIT} IS NULL THEN {quoted(NO_ENVELOPE)} END"
         body = f"CASE WHEN reject IS NULL THEN c_body ELSE coalesce(rtrim({UNIT}, E'\\r\\n'), {raw}) END"
-    for column, outer in source.outer.items():
-        sql[column] = f"coalesce({sql[column]}, {outer})"
-    if source.outer_attributes:
-        outer = source.outer_attributes
-        sql["attributes"] = (
-            f"CASE WHEN {outer} IS NULL THEN {attributes} WHEN ({attributes}) IS NULL THEN {outer}"
-            f" ELSE concat(substr({outer}, 1, strlen({outer}) - 1), ',', substr(({attributes})::VARCHAR, 2)) END"
-        )
+    fill(sql, source)
     sql["body"] = body
     items = [f'({sql[column.name]})::{column.type} AS "{column.name}"' for column in RECORD]
     return f"SELECT {', '.join(items)}, ({reject})::VARCHAR AS reject FROM ({layer})"
+
+
+def fill(sql: dict[str, str], source: Source) -> None:
+    """Add to the SQL of a unit's columns what the envelope says where the unit says nothing."""
+    for column, outer in source.outer.items():
+        sql[column] = f"coalesce({sql[column]}, {outer})"
+    if source.outer_attributes:
+        sql["attributes"] = joined(source.outer_attributes, sql["attributes"])
+
+
+def joined(outer: str, inner: str) -> str:
+    """SQL of one object of two, each NULL or the text of one that holds something."""
+    return (
+        f"CASE WHEN {outer} IS NULL THEN {inner} WHEN ({inner}) IS NULL THEN {outer}"
+        f" ELSE concat(substr({outer}, 1, length({outer}) - 1), ',', substr(({inner})::VARCHAR, 2)) END"
+    )

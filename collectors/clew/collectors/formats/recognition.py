@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clew.collectors.errors import UnknownFormat
@@ -28,10 +28,12 @@ def best(formats: Sequence[Format], sample: Sequence[str]) -> Format:
         UnknownFormat: none fits.
     """
     units = [unit for unit in sample if unit.strip()]
-    objects = objects_in(units)
+    objects, elements = objects_in(units), _elements_in(units)
     scored: list[tuple[bool, int, float, Format]] = []
     for one in formats:
-        share, enough, least = _share(one, units, objects) if units else (0.0, 1.0, 1.0)
+        # Of arrays, only what makes rows of them can be read.
+        found = [*objects, *elements] if one.rows else objects
+        share, enough, least = _share(one, units, found) if units else (0.0, 1.0, 1.0)
         if share > least:
             scored.append((share >= enough, one.recognise.rank, share, one))
     if not scored:
@@ -53,8 +55,12 @@ def _share(
             mostly = len(objects) * 2 >= len(units)
             return known / (max(len(objects), 1) if mostly else 2 * len(units)), _MOST, 0.0
         case Shape.TEXT:
-            patterns = [re.compile(f"(?s)(?:{pattern})\\Z") for pattern in one.patterns]
-            hits = [any(pattern.match(_plain(unit)) for pattern in patterns) for unit in units]
+            # RE2 reads them: its classes are ASCII's.
+            patterns = [re.compile(f"(?s)(?:{pattern})\\Z", re.ASCII) for pattern in one.patterns]
+            hits = [
+                any(_says(one.recognise, pattern.match(_plain(unit))) for pattern in patterns)
+                for unit in units
+            ]
             # A record's first line may be followed by any number of others.
             begins = one.multiline is not None and any(hits[:1])
             return (
@@ -67,8 +73,16 @@ def _share(
             return count / len(units), _MOST, _MOST
         case Shape.CSV:
             names = csv_header(units, one.delimiter)
-            needed = {*one.recognise.all}
-            return (1.0 if names and needed <= set(names) else 0.0), _MOST, _MOST
+            columns, by = {*(names or ())}, one.recognise
+            known = columns.issuperset(by.all) and (not by.any or not columns.isdisjoint(by.any))
+            return (1.0 if names and known else 0.0), _MOST, _MOST
+
+
+def _says(recognise: Recognise, match: re.Match[str] | None) -> bool:
+    """Whether a line matched, and its groups what they must."""
+    return match is not None and all(
+        re.search(pattern, match.groupdict().get(group) or "") for group, pattern in recognise.where.items()
+    )
 
 
 def _plain(unit: str) -> str:
@@ -77,15 +91,21 @@ def _plain(unit: str) -> str:
 
 def fits(recognise: Recognise, unit: dict[str, Any]) -> bool:
     """Whether a JSON object is one of the format's."""
+    return any(_fits(rule, unit) for rule in (recognise, *recognise.others))
+
+
+def _fits(recognise: Recognise, unit: dict[str, Any]) -> bool:
     return (
         all(_text(unit, path) is not None for path in recognise.all)
         and (not recognise.any or any(_text(unit, path) is not None for path in recognise.any))
         and not any(_text(unit, path) is not None for path in recognise.none)
-        and all(
-            (text := _text(unit, path)) is not None and re.search(pattern, text)
-            for path, pattern in recognise.where.items()
-        )
+        and all(_matches(unit, *one) for one in recognise.where.items())
     )
+
+
+def _matches(unit: dict[str, Any], path: str, pattern: str) -> bool:
+    text = _text(unit, path)
+    return text is not None and re.search(pattern, text) is not None
 
 
 def _text(unit: Any, path: str) -> str | None:
@@ -107,12 +127,18 @@ def _at(unit: Any, steps: Steps) -> Any:
 
 def objects_in(sample: Sequence[str]) -> list[dict[str, Any]]:
     """The sampled units that are JSON objects."""
-    found = []
+    return [value for value in _values(sample, "{") if isinstance(value, dict)]
+
+
+def _elements_in(sample: Sequence[str]) -> list[dict[str, Any]]:
+    """The first object of each sampled unit that is an array of them."""
+    return [value[0] for value in _values(sample, "[") if value and isinstance(value[0], dict)]
+
+
+def _values(sample: Sequence[str], start: str) -> Iterator[Any]:
     for unit in sample:
-        if unit.lstrip().startswith("{"):
+        if unit.lstrip().startswith(start):
             try:
-                value = json.loads(unit)
+                yield json.loads(unit)
             except (ValueError, RecursionError):
                 continue
-            found.append(value)
-    return found

@@ -10,11 +10,15 @@ fits no shape is decoded by the full SELECT, to the same Record: shapes only sav
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from clew.collectors.formats.paths import Steps
+
+_WRITABLE = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]+')
+"""Names that SQL and JSON write in one way: an identifier is never empty, and half a surrogate no text."""
 
 MOST_SHAPES = 4
 _MOST_MEMBERS = 120
@@ -153,7 +157,7 @@ def _members(pairs: _Pairs, above: Steps, opened: set[Steps]) -> list[Member] | 
     members: list[Member] = []
     names: set[str] = set()
     for name, value in pairs:
-        if name in names or '"' in name or "\\" in name:
+        if name in names or not _WRITABLE.fullmatch(name):
             return None
         names.add(name)
         member = Member(name, (*above, name), seen=1)

@@ -71,21 +71,22 @@ def compile_csv(format: Format, settings: Settings, source: Source, header: str)
     cut = rf'(?:"(?:[^"]|"")*"|[^"{mark}]*)'
     before = f"(?s){cut}(?:{mark}{cut}){{{max(width - 2, 0)}}}{mark}"
     overwritten = before + r'"(?:[^"]|"")*"' + f"[^{mark}].*"
+    # A match that is empty would make the search go on behind the next separator: no match is,
+    # as one stands before the first field too.
+    fields = (
+        f"list_transform(regexp_extract_all({quoted(format.delimiter)} || plain, {quoted(f'(?s){mark}({cut})')}, 1),"
+        """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END)"""
+    )
     layer = with_items(
         layer,
         [
             (
                 f"""CASE WHEN NOT contains(plain, '"') THEN string_split(plain, {quoted(format.delimiter)})"""
-                f" WHEN regexp_full_match(plain, {quoted(f'(?s){cut}(?:{mark}{cut})*')})"
-                f" THEN list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1),"
-                """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END)"""
+                f" WHEN regexp_full_match(plain, {quoted(f'(?s){cut}(?:{mark}{cut})*')}) THEN {fields}"
                 # A writer that was cut off and written over leaves text behind its last quote:
                 # such a row keeps its fields, and the last one is all that is left of it.
-                f" WHEN regexp_full_match(plain, {quoted(overwritten)})"
-                f" THEN list_append(list_transform(regexp_extract_all(plain, {quoted(f'(?s)(?:^|{mark})({cut})')}, 1)"
-                f"[1:{width - 1}],"
-                """ lambda f: CASE WHEN f[1] = '"' THEN replace(f[2:-2], '""', '"') ELSE f END),"""
-                f" regexp_extract(plain, {quoted(before + '(.*)')}, 1)) END AS f"
+                f" WHEN regexp_full_match(plain, {quoted(overwritten)}) THEN list_append("
+                f"{fields}[1:{width - 1}], regexp_extract(plain, {quoted(before + '(.*)')}, 1)) END AS f"
             ),
         ],
     )
@@ -132,9 +133,11 @@ def _compiled(
 def logfmt_as_json(source: Source) -> Source:
     """Units of ``key=value`` pairs as JSON objects; words that belong to no pair stay as ``text``."""
     name, text = "substr(p, 1, strpos(p, '=') - 1)", "substr(p, strpos(p, '=') + 1)"
+    go = _go_quoted(text)
     value = (
-        f"""CASE WHEN starts_with({text}, '"') THEN CASE WHEN json_valid({text}) THEN {text}"""
-        f" ELSE to_json(substr({text}, 2, length({text}) - 2))::VARCHAR END ELSE to_json({text})::VARCHAR END"
+        f"""CASE WHEN starts_with({text}, '"') THEN CASE WHEN json_valid({text}) THEN {text} WHEN json_valid({go})"""
+        f" THEN {go} ELSE to_json(substr({text}, 2, length({text}) - 2))::VARCHAR END"
+        f" ELSE to_json({text})::VARCHAR END"
     )
     relation = f"SELECT *, line AS logfmt, regexp_extract_all(line, {quoted(_PAIR)}) AS pairs FROM ({source.relation})"
     members = f"array_to_string(list_transform(pairs, lambda p: to_json({name}) || ':' || {value}), ',')"
@@ -150,15 +153,30 @@ def logfmt_as_json(source: Source) -> Source:
     return replace(source, relation=relation, original=source.original or "logfmt")
 
 
+def _go_quoted(text: str) -> str:
+    """A text as Go quotes it (strconv.Quote), as JSON: the escapes that JSON does not know, and bare tabs."""
+    sql = f"replace({text}, '\\\\', chr(1))"
+    sql = f"regexp_replace({sql}, '\\\\x([0-9a-fA-F]{{2}})', '\\\\u00\\1', 'g')"
+    for escape, code in (("'\\a'", "0007"), ("'\\v'", "000b"), ("chr(9)", "0009")):
+        sql = f"replace({sql}, {escape}, '\\u{code}')"
+    return f"replace({sql}, chr(1), '\\\\')"
+
+
 def csv_header(sample: Sequence[str], delimiter: str) -> list[str] | None:
     """The header's names, when the sample looks like CSV below a header."""
+    # Each line by itself, as it will be read: an open quote spoils no other line.
+    header, *rows = [_csv_row(line, delimiter) for line in sample[:50]] or [None]
+    if header is None or len(header) < 2:  # noqa: PLR2004  one column is no table
+        return None
+    read = [row for row in rows if row is not None]
+    wide = [row for row in read if len(row) == len(header)]
+    sane = len(set(header)) == len(header) and all(_COLUMN.fullmatch(name) for name in header)
+    return header if sane and len(wide) * 2 >= len(read) else None
+
+
+def _csv_row(line: str, delimiter: str) -> list[str] | None:
+    """A line's fields; None where the csv module cannot tell, as with fields beyond its limit."""
     try:
-        rows = list(csv.reader((line.strip("\ufeff\r\n") for line in sample[:50]), delimiter=delimiter))
+        return next(csv.reader([line.strip("\ufeff\r\n")], delimiter=delimiter), [])
     except csv.Error:
         return None
-    if not rows or len(rows[0]) < 2:  # noqa: PLR2004  one column is no table
-        return None
-    names = rows[0]
-    wide = [row for row in rows[1:] if len(row) == len(names)]
-    sane = len(set(names)) == len(names) and all(_COLUMN.fullmatch(name) for name in names)
-    return names if sane and len(wide) * 2 >= len(rows) - 1 else None
