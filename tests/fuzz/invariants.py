@@ -43,6 +43,7 @@ _SAID_OTHERWISE = frozenset(
 _TEXTS = frozenset({"text", "cri/text", "cri/plain", "compose/text", "compose/plain"})
 _LISTS = ("resourceSpans", "resourceLogs", "data", "spans", "events")
 _YEAR_US = 365.2425 * 86_400e6
+_TABLES = frozenset({"csv", "csv-semicolon", "tsv"})
 _NUL_RUN = re.compile(r"([\d,]+) lines from here on hold NUL bytes")
 
 Row = dict[str, Any]
@@ -100,9 +101,9 @@ class Decoding:
             assert micros is None or any(is_said(micros, unit) for unit in units), (self.format, name, micros)
 
     def _may_vanish(self, unit: str) -> bool:
-        header = self.format in {"csv", "csv-semicolon", "tsv"} and unit.strip("\ufeff\r\n") == self.units[
-            min(self.units)
-        ].strip("\ufeff\r\n")
+        *around, name = self.format.split("/")
+        first = self.units[min(self.units)].strip("\ufeff\r\n")
+        header = name in _TABLES and (bool(around) or unit.strip("\ufeff\r\n") == first)
         return header or is_empty(unit)
 
     def _check_words(self) -> None:
@@ -145,12 +146,9 @@ def is_said(micros: int, text: str) -> bool:
     near = 1e3 + abs(micros) * 1e-12
     if any(abs(epoch - abs(micros)) <= near for epoch in epochs):
         return True
-    if any(
-        abs(epoch + step - micros) <= near
-        for epoch in epochs
-        for number in told
-        for step in (number, -number)
-    ):
+    # A duration in microseconds, or nanoseconds beside the seconds.
+    steps = [number * unit for number in told for unit in (1, -1, 1e-3)]
+    if any(abs(epoch + step - micros) <= near for epoch in epochs for step in steps):
         return True
     # A zone may turn the year.
     year = int(1970 + micros / _YEAR_US // 1)
