@@ -40,14 +40,14 @@ def collect(connection: duckdb.DuckDBPyConnection, before: Window, after: Window
     """Make ``side(flow, type_no, after, …)`` and ``mark``: error types and schema versions. Needs the turn."""
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE side AS
+        CREATE OR REPLACE TABLE report.side AS
         SELECT flow, type_no, {_within("$3", "$4")} AS after, status, {TOOK} AS took
-        FROM chosen AS c WHERE {_within("$1", "$2")} OR {_within("$3", "$4")}
+        FROM report.chosen AS c WHERE {_within("$1", "$2")} OR {_within("$3", "$4")}
         """,
         [_naive(before.since), _naive(before.until), _naive(after.since), _naive(after.until)],
     ).fetchall()
     connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE mark AS
+        CREATE OR REPLACE TABLE report.mark AS
         WITH marked AS (
             SELECT series, '{Measure.ERROR_TYPE}' AS measure, NULL AS about, error_type AS mark FROM store.series
             WHERE error_type IS NOT NULL
@@ -57,7 +57,7 @@ def collect(connection: duckdb.DuckDBPyConnection, before: Window, after: Window
         )
         SELECT s.type_no, s.after, m.measure, m.about, m.mark, grouping(m.mark) = 1 AS whole,
             count(DISTINCT s.flow) AS flows
-        FROM store.records AS r JOIN side AS s USING (flow) JOIN marked AS m USING (series)
+        FROM store.records AS r JOIN report.side AS s USING (flow) JOIN marked AS m USING (series)
         GROUP BY GROUPING SETS (
             (s.type_no, s.after, m.measure, m.about, m.mark), (s.type_no, s.after, m.measure, m.about)
         )
@@ -67,11 +67,9 @@ def collect(connection: duckdb.DuckDBPyConnection, before: Window, after: Window
 def compare(connection: duckdb.DuckDBPyConnection) -> Comparison:
     """Read ``side``, ``mark`` and ``step``."""
     ((before, after),) = connection.execute(
-        "SELECT count(*) FILTER (NOT after), count(*) FILTER (after) FROM side"
+        "SELECT count(*) FILTER (NOT after), count(*) FILTER (after) FROM report.side"
     ).fetchall()
     changes = [*_shares(connection), *_marks(connection), *_durations(connection)]
-    for table in ("side", "mark"):
-        connection.execute(f"DROP TABLE temp.{table}").fetchall()
     changes.sort(key=_weight)
     return Comparison(before, after, tuple(changes))
 
@@ -93,7 +91,7 @@ def _shares(connection: duckdb.DuckDBPyConnection) -> list[Change]:
         WITH
             sized AS (
                 SELECT type_no, count(*) FILTER (NOT after) AS before, count(*) FILTER (after) AS after
-                FROM side GROUP BY type_no
+                FROM report.side GROUP BY type_no
             ),
             seen AS (
                 SELECT s.{_STEP.replace(", ", ", s.")},
@@ -102,7 +100,7 @@ def _shares(connection: duckdb.DuckDBPyConnection) -> list[Change]:
                     count(*) FILTER (NOT f.after) AS steps_before, count(*) FILTER (f.after) AS steps_after,
                     count(*) FILTER (bad AND NOT f.after) AS bad_before,
                     count(*) FILTER (bad AND f.after) AS bad_after
-                FROM step AS s JOIN side AS f USING (flow) GROUP BY ALL
+                FROM report.step AS s JOIN report.side AS f USING (flow) GROUP BY ALL
             ),
             compared AS (
                 SELECT type_no, NULL AS kind, NULL AS name_no, NULL AS service_no, '{Measure.SUCCESS}' AS measure,
@@ -110,7 +108,7 @@ def _shares(connection: duckdb.DuckDBPyConnection) -> list[Change]:
                     count(*) FILTER (NOT after AND {_ENDED}),
                     count(*) FILTER (after AND status = '{Status.COMPLETED}'),
                     count(*) FILTER (after AND {_ENDED})
-                FROM side GROUP BY type_no
+                FROM report.side GROUP BY type_no
                 UNION ALL
                 SELECT {_STEP}, '{Measure.SHARE}', s.before, z.before, s.after, z.after
                 FROM seen AS s JOIN sized AS z USING (type_no)
@@ -118,8 +116,8 @@ def _shares(connection: duckdb.DuckDBPyConnection) -> list[Change]:
                 SELECT {_STEP}, '{Measure.ERRORS}', bad_before, steps_before, bad_after, steps_after FROM seen
             )
         SELECT k.type, c.kind, w.text, v.text, c.* EXCLUDE ({_STEP})
-        FROM compared AS c JOIN kinds AS k USING (type_no)
-        LEFT JOIN word AS w ON w.no = c.name_no LEFT JOIN word AS v ON v.no = c.service_no
+        FROM compared AS c JOIN report.kinds AS k USING (type_no)
+        LEFT JOIN report.word AS w ON w.no = c.name_no LEFT JOIN report.word AS v ON v.no = c.service_no
     """).fetchall()
     return [
         _of_shares(type_, kind, name, service, Measure(measure), *counts)
@@ -133,9 +131,9 @@ def _marks(connection: duckdb.DuckDBPyConnection) -> list[Change]:
         WITH
             sized AS (
                 SELECT type_no, '{Measure.ERROR_TYPE}' AS measure, NULL AS about, after, count(*) AS flows
-                FROM side GROUP BY type_no, after
+                FROM report.side GROUP BY type_no, after
                 UNION ALL
-                SELECT type_no, measure, about, after, flows FROM mark
+                SELECT type_no, measure, about, after, flows FROM report.mark
                 WHERE whole AND measure = '{Measure.SCHEMA_VERSION}'
             ),
             of AS (
@@ -148,10 +146,10 @@ def _marks(connection: duckdb.DuckDBPyConnection) -> list[Change]:
                 SELECT type_no, measure, about, mark,
                     coalesce(sum(flows) FILTER (NOT after), 0)::BIGINT AS before,
                     coalesce(sum(flows) FILTER (after), 0)::BIGINT AS after
-                FROM mark WHERE NOT whole GROUP BY ALL
+                FROM report.mark WHERE NOT whole GROUP BY ALL
             )
         SELECT k.type, concat_ws(' ', m.about, m.mark), m.measure, m.before, o.before, m.after, o.after
-        FROM counted AS m JOIN kinds AS k USING (type_no)
+        FROM counted AS m JOIN report.kinds AS k USING (type_no)
         JOIN of AS o ON o.type_no = m.type_no AND o.measure = m.measure AND o.about IS NOT DISTINCT FROM m.about
     """).fetchall()
     found = []
@@ -204,13 +202,13 @@ def _durations(connection: duckdb.DuckDBPyConnection) -> list[Change]:
             taken AS (
                 SELECT type_no, NULL AS kind, NULL AS name_no, NULL AS service_no, '{Measure.DURATION}' AS measure,
                     after, took AS us
-                FROM side WHERE status = '{Status.COMPLETED}' AND took IS NOT NULL
+                FROM report.side WHERE status = '{Status.COMPLETED}' AND took IS NOT NULL
                 UNION ALL
                 SELECT s.{_STEP.replace(", ", ", s.")}, '{Measure.WAIT}', f.after, s.wait_us
-                FROM step AS s JOIN side AS f USING (flow) WHERE s.wait_us IS NOT NULL
+                FROM report.step AS s JOIN report.side AS f USING (flow) WHERE s.wait_us IS NOT NULL
                 UNION ALL
                 SELECT s.{_STEP.replace(", ", ", s.")}, '{Measure.WORK}', f.after, s.work_us
-                FROM step AS s JOIN side AS f USING (flow) WHERE s.work_us IS NOT NULL
+                FROM report.step AS s JOIN report.side AS f USING (flow) WHERE s.work_us IS NOT NULL
             ),
             bucketed AS (
                 SELECT {_STEP}, measure, floor({BUCKETS} * log2(greatest(us, 0) + 1)) AS bucket,
@@ -242,8 +240,8 @@ def _durations(connection: duckdb.DuckDBPyConnection) -> list[Change]:
         FROM spreads AS s JOIN tested AS t
           ON t.type_no = s.type_no AND t.measure = s.measure AND t.kind IS NOT DISTINCT FROM s.kind
          AND t.name_no IS NOT DISTINCT FROM s.name_no AND t.service_no IS NOT DISTINCT FROM s.service_no
-        JOIN kinds AS k ON k.type_no = s.type_no
-        LEFT JOIN word AS w ON w.no = s.name_no LEFT JOIN word AS v ON v.no = s.service_no
+        JOIN report.kinds AS k ON k.type_no = s.type_no
+        LEFT JOIN report.word AS w ON w.no = s.name_no LEFT JOIN report.word AS v ON v.no = s.service_no
     """).fetchall()
     return [_of_durations(row) for row in rows]
 

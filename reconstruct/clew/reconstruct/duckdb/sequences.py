@@ -1,6 +1,6 @@
 """The sequence of each flow's steps, with repeats folded: what variants are made of.
 
-:func:`sequence` reads ``step`` and leaves two temporary tables:
+:func:`sequence` reads ``step`` and adds two tables to the schema ``report``:
 
 ``run(flow, nth, kind, name_no, service_no, times)``
     the places of each flow's sequence from 1 on: a step and how often it comes in a row;
@@ -25,21 +25,21 @@ ROUNDS = 32
 def sequence(connection: duckdb.DuckDBPyConnection) -> None:
     """Make ``run`` and ``shape``."""
     connection.execute("""
-        CREATE OR REPLACE TEMP TABLE played AS
+        CREATE OR REPLACE TABLE report.played AS
         SELECT flow, kind, name_no, service_no, step, unit, start AS happened,
             CASE WHEN kind = 1 THEN unit ELSE cause_h END AS cause
-        FROM step
-        WHERE kind < 3 OR flow NOT IN (SELECT flow FROM step WHERE kind < 3)
+        FROM report.step
+        WHERE kind < 3 OR flow NOT IN (SELECT flow FROM report.step WHERE kind < 3)
     """).fetchall()
     _put_effects_after_causes(connection)
     connection.execute("""
-        CREATE OR REPLACE TEMP TABLE run AS
+        CREATE OR REPLACE TABLE report.run AS
         WITH
             placed AS (
                 SELECT flow, kind, name_no, service_no, row_number() OVER turn AS place,
                     ROW(kind, name_no, service_no) IS DISTINCT FROM lag(ROW(kind, name_no, service_no)) OVER turn
                         AS fresh
-                FROM played
+                FROM report.played
                 WINDOW turn AS (PARTITION BY flow ORDER BY happened NULLS LAST, kind, name_no, service_no, step)
             ),
             numbered AS (
@@ -50,16 +50,10 @@ def sequence(connection: duckdb.DuckDBPyConnection) -> None:
         FROM numbered GROUP BY flow, nth
     """).fetchall()
     connection.execute("""
-        CREATE OR REPLACE TEMP TABLE shape AS
-        SELECT flow, bit_xor(hash(nth, kind, name_no, service_no, times > 1)) AS variant FROM run GROUP BY flow
+        CREATE OR REPLACE TABLE report.shape AS
+        SELECT flow, bit_xor(hash(nth, kind, name_no, service_no, times > 1)) AS variant FROM report.run GROUP BY flow
     """).fetchall()
-    connection.execute("DROP TABLE temp.played").fetchall()
-
-
-def drop(connection: duckdb.DuckDBPyConnection) -> None:
-    """Remove the temporary tables, whichever there are."""
-    for table in ("played", "run", "shape"):
-        connection.execute(f"DROP TABLE IF EXISTS temp.{table}").fetchall()
+    connection.execute("DROP TABLE report.played").fetchall()
 
 
 def _put_effects_after_causes(connection: duckdb.DuckDBPyConnection) -> None:
@@ -69,9 +63,9 @@ def _put_effects_after_causes(connection: duckdb.DuckDBPyConnection) -> None:
     """
     for _ in range(ROUNDS):
         moved = connection.execute("""
-            UPDATE played SET happened = cause.happened + to_microseconds(CASE WHEN kind = 1 THEN 1 ELSE 2 END)
+            UPDATE report.played SET happened = cause.happened + to_microseconds(CASE WHEN kind = 1 THEN 1 ELSE 2 END)
             FROM (
-                SELECT flow, unit, min(happened) AS happened FROM played WHERE kind <> 1 AND unit IS NOT NULL
+                SELECT flow, unit, min(happened) AS happened FROM report.played WHERE kind <> 1 AND unit IS NOT NULL
                 GROUP BY flow, unit
             ) AS cause
             WHERE cause.flow = played.flow AND cause.unit = played.cause

@@ -17,20 +17,20 @@ def steps(connection: duckdb.DuckDBPyConnection) -> list[StepReport]:
     """Read ``chosen`` and ``step``: what took the most time first, ties by type, name, service and kind."""
     rows = connection.execute(f"""
         WITH
-            sized AS (SELECT type_no, count(*) AS flows FROM chosen GROUP BY type_no),
+            sized AS (SELECT type_no, count(*) AS flows FROM report.chosen GROUP BY type_no),
             measured AS (
                 SELECT type_no, kind, name_no, service_no, count(*) AS number, count(DISTINCT flow) AS flows,
                     count(*) FILTER (bad) AS errors, count(*) FILTER (attempt > 1) AS retries,
                     {spread("wait", "wait_us")}, {spread("work", "work_us")},
                     list_sort(list(DISTINCT work_from) FILTER (work_from IS NOT NULL)) AS work_from,
                     (coalesce(sum(wait_us), 0) + coalesce(sum(self_us), 0))::BIGINT AS total
-                FROM step GROUP BY type_no, kind, name_no, service_no
+                FROM report.step GROUP BY type_no, kind, name_no, service_no
             )
         SELECT k.type, m.kind, w.text, v.text, m.number, m.flows, m.flows / s.flows, m.errors, m.retries,
             m.wait_count, m.wait, m.work_count, m.work, m.work_from, m.total,
             coalesce(m.total / nullif(sum(m.total) OVER (PARTITION BY m.type_no), 0), 0)
-        FROM measured AS m JOIN kinds AS k USING (type_no) JOIN sized AS s USING (type_no)
-        JOIN word AS w ON w.no = m.name_no LEFT JOIN word AS v ON v.no = m.service_no
+        FROM measured AS m JOIN report.kinds AS k USING (type_no) JOIN sized AS s USING (type_no)
+        JOIN report.word AS w ON w.no = m.name_no LEFT JOIN report.word AS v ON v.no = m.service_no
         ORDER BY m.total DESC, k.type, w.text, v.text NULLS FIRST, m.kind
     """).fetchall()
     return [

@@ -1,7 +1,8 @@
 """The steps of many flows at once, set-wise: what ``clew show`` draws of one flow, as a table.
 
 :func:`collect` reads the store within a turn; :func:`build` needs it no more. Together they
-leave four temporary tables, which :func:`drop` removes:
+leave these tables in the schema ``report`` of the workbench, apart from the passes' own. A report
+adds what it makes of them, and :func:`drop` removes all:
 
 ``chosen(flow, flow_id, scope, type_no, status, started, last, ended)``
     the flows asked for, judged; ``kinds(type_no, type)`` has the text.
@@ -24,7 +25,7 @@ leave four temporary tables, which :func:`drop` removes:
     caused        whether a cause is named that the flow has
     ============  ==============================================================================
 
-``trait``, ``word``
+``trait``, ``word(no, text)``
     what each series means for steps; the text of ``name_no``, ``service_no``, ``error_no``.
 
 One step is told by several records: a log line, a span, the broker's message. A publish is
@@ -61,19 +62,21 @@ publication to the effect's, waiting and work together.
 
 NAMES = 1 << 32
 """More than there are names."""
+NEVER = (1 << 63) - 1
 
 _PUBLISH, _HANDLING, _EVENT, _SPAN = range(len(KINDS))
-_TABLES = ("chosen", "kinds", "trait", "word", "told", "span_role", "stepped", "step", "paid")
 
 
 def choose(
     connection: duckdb.DuckDBPyConnection, which: FlowFilter, as_of: datetime | None, settings: Settings
 ) -> None:
     """Make ``chosen`` and ``kinds``. Needs the turn."""
+    drop(connection)
+    _run(connection, "CREATE SCHEMA memory.report")
     where, bound = conditions(connection, which, settings)
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE chosen AS
+        CREATE OR REPLACE TABLE report.chosen AS
         SELECT flow, flow_id, scope, type, status, started, last, coalesce(ended, last) AS ended
         FROM ({judged(as_of, settings.limit_us)}) JOIN store.scopes USING (scope_no)
         WHERE {where}
@@ -83,17 +86,17 @@ def choose(
     _run(
         connection,
         """
-        CREATE OR REPLACE TEMP TABLE kinds AS
+        CREATE OR REPLACE TABLE report.kinds AS
         SELECT row_number() OVER (ORDER BY type)::INTEGER AS type_no, type
-        FROM (SELECT DISTINCT coalesce(type, '') AS type FROM chosen)
+        FROM (SELECT DISTINCT coalesce(type, '') AS type FROM report.chosen)
         """,
     )
     _run(
         connection,
         """
-        CREATE OR REPLACE TEMP TABLE chosen AS
+        CREATE OR REPLACE TABLE report.chosen AS
         SELECT c.flow, c.flow_id, c.scope, k.type_no, c.status, c.started, c.last, c.ended
-        FROM chosen AS c JOIN kinds AS k ON k.type = coalesce(c.type, '')
+        FROM report.chosen AS c JOIN report.kinds AS k ON k.type = coalesce(c.type, '')
         """,
     )
 
@@ -115,31 +118,31 @@ def collect(
     _run(
         connection,
         f"""
-        CREATE OR REPLACE TEMP TABLE told AS
+        CREATE OR REPLACE TABLE report.told AS
         SELECT r.flow, {columns}
-        FROM store.records AS r JOIN trait AS t USING (series) JOIN chosen AS c ON c.flow = r.flow
+        FROM store.records AS r JOIN report.trait AS t USING (series) JOIN report.chosen AS c ON c.flow = r.flow
         WHERE t.role IS NOT NULL
         UNION ALL
         SELECT s.flow, {columns}
-        FROM store.shared AS s JOIN store.records AS r USING (record) JOIN trait AS t USING (series)
-        JOIN chosen AS c ON c.flow = s.flow
+        FROM store.shared AS s JOIN store.records AS r USING (record) JOIN report.trait AS t USING (series)
+        JOIN report.chosen AS c ON c.flow = s.flow
         WHERE t.role IS NOT NULL
         """,
     )
     _run(
         connection,
         """
-        CREATE OR REPLACE TEMP TABLE linked AS
-        SELECT record, min(token) AS token FROM store.link_refs GROUP BY record
+        CREATE OR REPLACE TABLE report.linked AS
+        SELECT l.record, l.token FROM store.link_refs AS l SEMI JOIN report.told USING (record)
         """,
     )
-    if _any(connection, "told WHERE event_h IS NULL AND place_h IS NOT NULL"):
+    if _any(connection, "report.told WHERE event_h IS NULL AND place_h IS NOT NULL"):
         # A message told once with its event ID and once with its coordinates only is one.
         _run(
             connection,
             """
-            UPDATE told SET unit = named.event_h FROM (
-                SELECT flow, place_h, min(event_h) AS event_h FROM told
+            UPDATE report.told SET unit = named.event_h FROM (
+                SELECT flow, place_h, min(event_h) AS event_h FROM report.told
                 WHERE event_h IS NOT NULL AND place_h IS NOT NULL GROUP BY flow, place_h
             ) AS named
             WHERE told.event_h IS NULL AND named.flow = told.flow AND named.place_h = told.place_h
@@ -156,9 +159,8 @@ def build(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def drop(connection: duckdb.DuckDBPyConnection) -> None:
-    """Remove the temporary tables, whichever there are."""
-    for table in (*_TABLES, "linked"):
-        _run(connection, f"DROP TABLE IF EXISTS temp.{table}")
+    """Remove the schema ``report`` with all that is in it, if it is there."""
+    _run(connection, "DROP SCHEMA IF EXISTS memory.report CASCADE")
 
 
 def _run(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
@@ -174,7 +176,7 @@ def _traits(connection: duckdb.DuckDBPyConnection) -> None:
     _run(
         connection,
         """
-        CREATE OR REPLACE TEMP TABLE word AS
+        CREATE OR REPLACE TABLE report.word AS
         SELECT row_number() OVER (ORDER BY text)::BIGINT AS no, text FROM (
             SELECT DISTINCT unnest([coalesce(name, destination, '(unnamed)'), service, consumer_group, error_type])
                 AS text
@@ -186,7 +188,7 @@ def _traits(connection: duckdb.DuckDBPyConnection) -> None:
     _run(
         connection,
         f"""
-        CREATE OR REPLACE TEMP TABLE trait AS
+        CREATE OR REPLACE TABLE report.trait AS
         WITH grouped AS (
             SELECT service FROM store.series WHERE operation IN {HANDLES} AND service IS NOT NULL
             GROUP BY service HAVING count(DISTINCT consumer_group) > 1
@@ -200,16 +202,16 @@ def _traits(connection: duckdb.DuckDBPyConnection) -> None:
                 WHEN s.name IS NOT NULL OR s.kind = 'history' THEN {_EVENT}
             END::UTINYINT AS role,
             s.operation IN ('receive', 'settle') AS receives,
-            n.no + CASE WHEN s.name IS NULL THEN 2 WHEN s.kind = 'span' THEN 1 ELSE 0 END * {NAMES} AS named,
-            v.no + CASE WHEN s.span_kind IN ('server', 'consumer') THEN 0 ELSE {NAMES} END AS served,
+            n.no AS name_no, CASE WHEN s.name IS NULL THEN 2 WHEN s.kind = 'span' THEN 1 ELSE 0 END AS name_rank,
+            v.no AS service_no, CASE WHEN s.span_kind IN ('server', 'consumer') THEN 0 ELSE 1 END AS service_rank,
             CASE WHEN g.service IS NULL THEN coalesce(v.no, c.no) ELSE coalesce(c.no, v.no) END AS by_no,
             coalesce(s.severity IN ('ERROR', 'FATAL') OR s.status = 'error', false) AS bad,
             e.no AS error_no
         FROM store.series AS s
-        JOIN word AS n ON n.text = coalesce(s.name, s.destination, '(unnamed)')
-        LEFT JOIN word AS v ON v.text = s.service
-        LEFT JOIN word AS c ON c.text = s.consumer_group
-        LEFT JOIN word AS e ON e.text = s.error_type
+        JOIN report.word AS n ON n.text = coalesce(s.name, s.destination, '(unnamed)')
+        LEFT JOIN report.word AS v ON v.text = s.service
+        LEFT JOIN report.word AS c ON c.text = s.consumer_group
+        LEFT JOIN report.word AS e ON e.text = s.error_type
         LEFT JOIN grouped AS g ON g.service = s.service
         """,
     )
@@ -223,18 +225,18 @@ def _roles_of_spans(connection: duckdb.DuckDBPyConnection) -> None:
     _run(
         connection,
         """
-        CREATE OR REPLACE TEMP TABLE span_role AS
-        SELECT flow, span_h, min(role) AS role, min(unit) AS unit FROM told
+        CREATE OR REPLACE TABLE report.span_role AS
+        SELECT flow, span_h, min(role) AS role, min(unit) AS unit FROM report.told
         WHERE by_span AND span_h IS NOT NULL GROUP BY flow, span_h
         """,
     )
-    if _any(connection, f"span_role WHERE unit IS NULL AND role < {_EVENT}"):
+    if _any(connection, f"report.span_role WHERE unit IS NULL AND role < {_EVENT}"):
         _run(
             connection,
             f"""
-            UPDATE span_role SET unit = lines.unit FROM (
+            UPDATE report.span_role SET unit = lines.unit FROM (
                 SELECT t.flow, t.span_h, t.role, min(t.unit) AS unit
-                FROM told AS t WHERE NOT t.by_span AND t.role < {_EVENT} AND t.unit IS NOT NULL
+                FROM report.told AS t WHERE NOT t.by_span AND t.role < {_EVENT} AND t.unit IS NOT NULL
                 GROUP BY t.flow, t.span_h, t.role
             ) AS lines
             WHERE span_role.unit IS NULL AND lines.flow = span_role.flow
@@ -252,44 +254,44 @@ def _stepped(connection: duckdb.DuckDBPyConnection) -> None:
     _run(
         connection,
         f"""
-        CREATE OR REPLACE TEMP TABLE stepped AS
+        CREATE OR REPLACE TABLE report.stepped AS
         WITH
             placed AS (
-                SELECT t.* EXCLUDE (role, unit), r.by_no, r.bad, r.by_history, r.named,
+                SELECT t.* EXCLUDE (role, unit), r.by_no, r.bad, r.name_no,
                     CASE WHEN t.by_span THEN coalesce(s.role, t.role) ELSE t.role END AS role,
                     coalesce(t.unit, CASE WHEN s.role = t.role OR t.by_span THEN s.unit END) AS unit,
                     s.role = {_HANDLING} AND (t.unit IS NULL OR s.unit IS NULL OR t.unit = s.unit) AS in_span
-                FROM told AS t JOIN trait AS r USING (series)
-                LEFT JOIN span_role AS s ON s.flow = t.flow AND s.span_h = t.span_h
+                FROM report.told AS t JOIN report.trait AS r USING (series)
+                LEFT JOIN report.span_role AS s ON s.flow = t.flow AND s.span_h = t.span_h
             )
-        SELECT * EXCLUDE (by_history, named, in_span),
+        SELECT * EXCLUDE (name_no, in_span),
             CASE
                 WHEN role = {_PUBLISH} THEN hash({_PUBLISH}, coalesce(unit, span_h, record))
                 WHEN role = {_SPAN} OR (by_span AND role = {_HANDLING}) OR (role = {_HANDLING} AND in_span)
                     THEN hash({_SPAN}, coalesce(span_h, record))
                 WHEN role = {_HANDLING} AND span_h IS NOT NULL THEN hash({_HANDLING}, unit, span_h)
                 WHEN role = {_HANDLING} AND unit IS NOT NULL THEN hash({_HANDLING}, unit, by_no, attempt)
-                WHEN role = {_EVENT} AND unit IS NOT NULL THEN hash({_EVENT}, unit, named, by_no)
+                WHEN role = {_EVENT} AND unit IS NOT NULL THEN hash({_EVENT}, unit, name_no, by_no)
                 ELSE hash(record)
             END AS step,
             role = {_HANDLING} AND NOT by_span AND NOT coalesce(in_span, false) AND unit IS NOT NULL AS loose
         FROM placed
         """,
     )
-    if _any(connection, f"stepped WHERE role = {_HANDLING} AND by_span") and _any(
-        connection, "stepped WHERE loose"
+    if _any(connection, f"report.stepped WHERE role = {_HANDLING} AND by_span") and _any(
+        connection, "report.stepped WHERE loose"
     ):
         _join_attempts(connection)
-    if _any(connection, "stepped WHERE loose AND span_h IS NULL AND bad AND attempt IS NULL"):
+    if _any(connection, "report.stepped WHERE loose AND span_h IS NULL AND bad AND attempt IS NULL"):
         _count_attempts(connection)
-    if _any(connection, f"stepped WHERE role = {_EVENT} AND unit IS NOT NULL"):
+    if _any(connection, f"report.stepped WHERE role = {_EVENT} AND unit IS NOT NULL"):
         # A named line about an event that its service published or handled tells of that step.
         _run(
             connection,
             f"""
-            DELETE FROM stepped AS e USING (
-                SELECT DISTINCT flow, unit, by_no FROM stepped WHERE role < {_EVENT}
-            ) AS known, trait AS t
+            DELETE FROM report.stepped AS e USING (
+                SELECT DISTINCT flow, unit, by_no FROM report.stepped WHERE role < {_EVENT}
+            ) AS known, report.trait AS t
             WHERE e.role = {_EVENT} AND t.series = e.series AND NOT t.by_history
               AND known.flow = e.flow AND known.unit = e.unit
               AND (known.by_no = e.by_no OR e.by_no IS NULL)
@@ -301,11 +303,11 @@ def _join_attempts(connection: duckdb.DuckDBPyConnection) -> None:
     _run(
         connection,
         f"""
-        UPDATE stepped SET step = begun.step, loose = false FROM (
+        UPDATE report.stepped SET step = begun.step, loose = false FROM (
             SELECT l.record, l.flow,
                 coalesce(max(ROW(s.moment, s.step)) FILTER (s.moment <= l.moment), min(ROW(s.moment, s.step)))[2] AS step
-            FROM stepped AS l
-            JOIN stepped AS s ON s.flow = l.flow AND s.unit = l.unit
+            FROM report.stepped AS l
+            JOIN report.stepped AS s ON s.flow = l.flow AND s.unit = l.unit
                 AND (s.by_no = l.by_no OR l.by_no IS NULL)
                 AND (l.attempt IS NULL OR s.attempt IS NULL OR l.attempt = s.attempt)
             WHERE l.loose AND s.by_span AND s.role = {_HANDLING}
@@ -320,14 +322,14 @@ def _count_attempts(connection: duckdb.DuckDBPyConnection) -> None:
     _run(
         connection,
         f"""
-        UPDATE stepped SET step = hash({_HANDLING}, stepped.unit, stepped.by_no, -1 - failed.before) FROM (
+        UPDATE report.stepped SET step = hash({_HANDLING}, stepped.unit, stepped.by_no, -1 - failed.before) FROM (
             SELECT record, flow, count(*) FILTER (bad) OVER (
                 PARTITION BY flow, unit, by_no ORDER BY moment, record
                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
             ) AS before
-            FROM stepped
+            FROM report.stepped
             WHERE loose AND span_h IS NULL AND attempt IS NULL AND (flow, unit) IN (
-                SELECT (flow, unit) FROM stepped WHERE loose AND bad AND span_h IS NULL
+                SELECT (flow, unit) FROM report.stepped WHERE loose AND bad AND span_h IS NULL
             )
         ) AS failed
         WHERE failed.before > 0 AND stepped.record = failed.record AND stepped.flow = failed.flow
@@ -335,18 +337,23 @@ def _count_attempts(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _first(what: str) -> str:
+    """A number whose minimum has the best witness's ``what``, and of several the earliest's, as remainder."""
+    moment = f"coalesce(epoch_us(s.moment), {NEVER})::HUGEINT"
+    return f"({moment} + t.{what}_rank * {NEVER}::HUGEINT) * {NAMES} + t.{what}_no"
+
+
 def _fold(connection: duckdb.DuckDBPyConnection) -> None:
-    """``step`` without its measures: one row for each identity."""
+    """``step`` without its measures: one row for each identity; and ``link``, the spans that handlings link to."""
     _run(
         connection,
         f"""
-        CREATE OR REPLACE TEMP TABLE paid AS
+        CREATE OR REPLACE TABLE report.paid AS
         SELECT s.flow, any_value(s.type_no) AS type_no, s.step, min(s.role) AS kind,
-            (min(t.named) % {NAMES})::INTEGER AS name_no,
-            (min(t.served) % {NAMES})::INTEGER AS service_no,
+            (min({_first("name")}) % {NAMES})::INTEGER AS name_no,
+            (min({_first("service")}) % {NAMES})::INTEGER AS service_no,
             min(s.by_no) AS by_no, min(s.unit) AS unit, min(s.cause_h) AS cause_h,
             min(s.span_h) FILTER (s.by_span) AS span_h, min(s.parent_h) FILTER (s.by_span) AS parent_h,
-            min(l.token) AS link_h,
             min(s.moment) AS start,
             CASE
                 WHEN bool_or(s.by_span) THEN max(s.until) FILTER (s.by_span)
@@ -355,13 +362,20 @@ def _fold(connection: duckdb.DuckDBPyConnection) -> None:
             bool_or(s.by_span) AS by_span,
             bool_or(s.bad) AS bad, min(t.error_no)::INTEGER AS error_no, min(s.attempt) AS told_attempt,
             bool_or(coalesce(t.receives, false)) AS receives
-        FROM stepped AS s JOIN trait AS t USING (series)
-        LEFT JOIN linked AS l ON l.record = s.record
+        FROM report.stepped AS s JOIN report.trait AS t USING (series)
         GROUP BY s.flow, s.step
         """,
     )
-    _run(connection, "DROP TABLE temp.stepped")
-    _run(connection, "DROP TABLE temp.told")
+    _run(
+        connection,
+        f"""
+        CREATE OR REPLACE TABLE report.link AS
+        SELECT s.flow, s.step, l.token FROM report.stepped AS s JOIN report.linked AS l USING (record)
+        WHERE s.role = {_HANDLING}
+        """,
+    )
+    _run(connection, "DROP TABLE report.stepped")
+    _run(connection, "DROP TABLE report.told")
 
 
 def _measure(connection: duckdb.DuckDBPyConnection) -> None:
@@ -369,32 +383,37 @@ def _measure(connection: duckdb.DuckDBPyConnection) -> None:
     _run(
         connection,
         f"""
-        CREATE OR REPLACE TEMP TABLE step AS
+        CREATE OR REPLACE TABLE report.step AS
         WITH
             numbered AS (
                 SELECT flow, step, row_number() OVER (
                     PARTITION BY flow, unit, by_no, receives ORDER BY start NULLS LAST, step
                 ) AS nth
-                FROM paid WHERE kind = {_HANDLING} AND unit IS NOT NULL
+                FROM report.paid WHERE kind = {_HANDLING} AND unit IS NOT NULL
             ),
             sent AS (
-                SELECT flow, unit, min(start) AS start FROM paid
+                SELECT flow, unit, min(start) AS start FROM report.paid
                 WHERE kind = {_PUBLISH} AND unit IS NOT NULL GROUP BY flow, unit
             ),
             sent_in AS (
-                SELECT flow, span_h, min(start) AS start FROM paid
+                SELECT flow, span_h, min(start) AS start FROM report.paid
                 WHERE kind = {_PUBLISH} AND span_h IS NOT NULL GROUP BY flow, span_h
             ),
-            told AS (
-                SELECT flow, unit, min(start) AS start FROM paid
+            sent_to AS (
+                SELECT l.flow, l.step, min(i.start) AS start
+                FROM report.link AS l JOIN sent_in AS i ON i.flow = l.flow AND i.span_h = l.token
+                GROUP BY l.flow, l.step
+            ),
+            known AS (
+                SELECT flow, unit, min(start) AS start FROM report.paid
                 WHERE kind IN ({_PUBLISH}, {_EVENT}) AND unit IS NOT NULL GROUP BY flow, unit
             ),
             handled AS (
-                SELECT DISTINCT flow, unit, service_no FROM paid WHERE kind = {_HANDLING} AND unit IS NOT NULL
+                SELECT DISTINCT flow, unit, service_no FROM report.paid WHERE kind = {_HANDLING} AND unit IS NOT NULL
             ),
             answered AS (
                 SELECT h.flow, h.step, min(p.start) AS start
-                FROM paid AS h JOIN paid AS p
+                FROM report.paid AS h JOIN report.paid AS p
                   ON p.flow = h.flow AND p.cause_h = h.unit AND p.service_no = h.service_no
                 WHERE h.kind = {_HANDLING} AND NOT h.by_span AND NOT h.bad
                   AND p.kind IN ({_PUBLISH}, {_EVENT}) AND p.start >= h.start
@@ -404,7 +423,7 @@ def _measure(connection: duckdb.DuckDBPyConnection) -> None:
                 SELECT c.flow, c.parent_h AS span_h,
                     sum(greatest(0, epoch_us(least(c.ended, p.ended)) - epoch_us(greatest(c.start, p.start))))::BIGINT
                         AS us
-                FROM paid AS c JOIN paid AS p ON p.flow = c.flow AND p.span_h = c.parent_h
+                FROM report.paid AS c JOIN report.paid AS p ON p.flow = c.flow AND p.span_h = c.parent_h
                 GROUP BY c.flow, c.parent_h
             ),
             timed AS (
@@ -418,13 +437,13 @@ def _measure(connection: duckdb.DuckDBPyConnection) -> None:
                          THEN epoch_us(p.start) - epoch_us(c.start) END AS since_cause,
                     c.flow IS NOT NULL AS caused,
                     b.us AS below_us
-                FROM paid AS p
+                FROM report.paid AS p
                 LEFT JOIN numbered AS n ON n.flow = p.flow AND n.step = p.step
                 LEFT JOIN sent AS s ON s.flow = p.flow AND s.unit = p.unit AND p.kind = {_HANDLING}
                 LEFT JOIN sent_in AS i ON i.flow = p.flow AND i.span_h = p.parent_h AND p.kind = {_HANDLING}
-                LEFT JOIN sent_in AS l ON l.flow = p.flow AND l.span_h = p.link_h AND p.kind = {_HANDLING}
+                LEFT JOIN sent_to AS l ON l.flow = p.flow AND l.step = p.step
                 LEFT JOIN answered AS a ON a.flow = p.flow AND a.step = p.step
-                LEFT JOIN told AS c ON c.flow = p.flow AND c.unit = p.cause_h
+                LEFT JOIN known AS c ON c.flow = p.flow AND c.unit = p.cause_h
                 LEFT JOIN handled AS h ON h.flow = p.flow AND h.unit = p.cause_h AND h.service_no = p.service_no
                 LEFT JOIN below AS b ON b.flow = p.flow AND b.span_h = p.span_h
             )
@@ -443,4 +462,4 @@ def _measure(connection: duckdb.DuckDBPyConnection) -> None:
         FROM timed
         """,
     )
-    _run(connection, "DROP TABLE temp.paid")
+    _run(connection, "DROP TABLE report.paid")

@@ -145,7 +145,7 @@ class DuckStore:
     def types(self, which: FlowFilter, as_of: datetime | None = None) -> list[TypeReport]:
         from clew.reconstruct.duckdb import type_reports
 
-        with self._steps_of(which, as_of) as connection:
+        with self.step_table(which, as_of) as connection:
             return type_reports.types(connection)
 
     def variants(
@@ -153,13 +153,13 @@ class DuckStore:
     ) -> VariantReport:
         from clew.reconstruct.duckdb import variant_reports
 
-        with self._steps_of(which, as_of) as connection:
+        with self.step_table(which, as_of) as connection:
             return variant_reports.variants(connection, limit)
 
     def steps(self, which: FlowFilter, as_of: datetime | None = None) -> list[StepReport]:
         from clew.reconstruct.duckdb import step_reports
 
-        with self._steps_of(which, as_of) as connection:
+        with self.step_table(which, as_of) as connection:
             return step_reports.steps(connection)
 
     def compare(
@@ -171,21 +171,21 @@ class DuckStore:
             comparisons.collect(connection, before, after)
 
         which = comparisons.span_of(which, before, after)
-        with self._steps_of(which, as_of, also) as connection:
+        with self.step_table(which, as_of, also) as connection:
             return comparisons.compare(connection)
 
     @contextmanager
-    def _steps_of(
+    def step_table(
         self,
         which: FlowFilter,
         as_of: datetime | None,
         also: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The steps of the flows asked for, as tables of the workbench: others have their turn meanwhile.
+        """The tables of :mod:`clew.reconstruct.duckdb.step_table`, on a connection without a turn.
 
-        ``also`` copies what else a report needs of the store.
+        ``also`` copies what else is needed of the store, within the turn.
         """
-        from clew.reconstruct.duckdb import sequences, step_table
+        from clew.reconstruct.duckdb import step_table
 
         with self._reporting:
             with self._at(as_of) as (connection, now, settings):
@@ -195,7 +195,6 @@ class DuckStore:
                 step_table.build(connection)
                 yield connection
                 step_table.drop(connection)
-                sequences.drop(connection)
 
     def settings(self) -> Settings:
         with self._file.reading() as connection:

@@ -25,14 +25,14 @@ def types(connection: duckdb.DuckDBPyConnection) -> list[TypeReport]:
         WITH window_of AS (
             SELECT flow, epoch_us(max(coalesce(ended, start)) FILTER (kind = 1 OR caused))
                 - epoch_us(min(start) FILTER (kind <> 1)) AS us
-            FROM step WHERE kind < 3 GROUP BY flow
+            FROM report.step WHERE kind < 3 GROUP BY flow
         )
         SELECT k.type, count(*), histogram(c.status),
             {spread("took", TOOK, f"c.status = '{Status.COMPLETED}'")},
             {spread("reaction", "w.us", "w.us >= 0")},
             count(DISTINCT coalesce(s.variant, 0)), min(c.started), max(c.last)
-        FROM chosen AS c JOIN kinds AS k USING (type_no)
-        LEFT JOIN shape AS s ON s.flow = c.flow
+        FROM report.chosen AS c JOIN report.kinds AS k USING (type_no)
+        LEFT JOIN report.shape AS s ON s.flow = c.flow
         LEFT JOIN window_of AS w ON w.flow = c.flow
         GROUP BY k.type ORDER BY count(*) DESC, k.type
     """).fetchall()

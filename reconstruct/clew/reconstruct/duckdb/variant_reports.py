@@ -21,9 +21,9 @@ def variants(connection: duckdb.DuckDBPyConnection, limit: int | None) -> Varian
     """Read ``chosen`` and ``step``: the most frequent first, ties by the example's ID."""
     sequence(connection)
     connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE counted AS
+        CREATE OR REPLACE TABLE report.counted AS
         WITH shaped AS (
-            SELECT c.*, coalesce(s.variant, 0) AS variant FROM chosen AS c LEFT JOIN shape AS s USING (flow)
+            SELECT c.*, coalesce(s.variant, 0) AS variant FROM report.chosen AS c LEFT JOIN report.shape AS s USING (flow)
         )
         SELECT c.type_no, c.variant, count(*) AS flows, sum(count(*)) OVER (PARTITION BY c.type_no) AS of,
             histogram(c.status) AS statuses, quantile_disc({TOOK}, 0.5) AS median,
@@ -32,18 +32,17 @@ def variants(connection: duckdb.DuckDBPyConnection, limit: int | None) -> Varian
         FROM shaped AS c GROUP BY c.type_no, c.variant
     """).fetchall()
     ((flows, number),) = connection.execute(
-        "SELECT coalesce(sum(flows), 0)::BIGINT, count(*) FROM counted"
+        "SELECT coalesce(sum(flows), 0)::BIGINT, count(*) FROM report.counted"
     ).fetchall()
     rows = connection.execute(
         """
         SELECT n.nth, k.type, n.flows, n.flows / n.of, n.statuses, n.median, n.example[2], n.example[3]
-        FROM counted AS n JOIN kinds AS k USING (type_no)
+        FROM report.counted AS n JOIN report.kinds AS k USING (type_no)
         WHERE n.nth <= coalesce($limit, n.nth) ORDER BY n.nth
         """,
         {"limit": limit},
     ).fetchall()
     steps, lengths = _steps(connection, limit)
-    connection.execute("DROP TABLE temp.counted").fetchall()
     listed = tuple(
         Variant(
             type=row[1],
@@ -70,15 +69,15 @@ def _steps(
     for nth, place, kind, name, service, least, most in connection.execute(
         """
         WITH
-            listed AS (FROM counted WHERE nth <= coalesce($limit, nth)),
+            listed AS (FROM report.counted WHERE nth <= coalesce($limit, nth)),
             named AS (
                 SELECT n.nth, r.nth AS place, r.kind, r.name_no, r.service_no, r.times
-                FROM run AS r JOIN shape AS s USING (flow) JOIN chosen AS c USING (flow)
+                FROM report.run AS r JOIN report.shape AS s USING (flow) JOIN report.chosen AS c USING (flow)
                 JOIN listed AS n ON n.variant = s.variant AND n.type_no = c.type_no
             )
         SELECT n.nth, n.place, any_value(n.kind), any_value(w.text), any_value(v.text),
             min(n.times), max(n.times)
-        FROM named AS n JOIN word AS w ON w.no = n.name_no LEFT JOIN word AS v ON v.no = n.service_no
+        FROM named AS n JOIN report.word AS w ON w.no = n.name_no LEFT JOIN report.word AS v ON v.no = n.service_no
         GROUP BY n.nth, n.place ORDER BY n.nth, n.place
         """,
         {"limit": limit},
