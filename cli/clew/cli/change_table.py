@@ -18,15 +18,13 @@ COLUMNS = (
     Column("", 1, 1),
     Column("WHAT", 3, 9),
     Column("OF", 2, 20, good=36, most=72),
-    Column("TYPE", 9, 10, good=16, most=32),
+    Column("TYPE", 5, 10, good=16, most=32),
     Column("BEFORE", 4, 6, right=True),
     Column("AFTER", 4, 6, right=True),
     Column("CHANGE", 4, 9, right=True),
-    Column("P95 BEFORE", 7, 10, right=True),
-    Column("P95 AFTER", 7, 9, right=True),
-    Column("N BEFORE", 8, 8, right=True),
-    Column("N AFTER", 8, 7, right=True),
-    Column("SURE BY", 10, 7, right=True),
+    Column("P95", 7, 15, right=True),
+    Column("N", 6, 9, right=True),
+    Column("SURE BY", 8, 7, right=True),
 )
 WORDS = {"share": "occurs in", "error_type": "error type", "schema_version": "schema"}
 _WHOLE = 100
@@ -39,10 +37,11 @@ def change_table(found: Comparison, shown: Sequence[Change], look: Look) -> Iter
     )
     if shown:
         yield look.line()
-        yield from table(COLUMNS, [_row(change, look) for change in shown], look)
+        several = len({change.type for change in shown}) > 1
+        yield from table(COLUMNS, [_row(change, look, several=several) for change in shown], look)
 
 
-def _row(change: Change, look: Look) -> list[Line]:
+def _row(change: Change, look: Look, *, several: bool) -> list[Line]:
     if change.kind is None:
         what = look.line(change.name or "all flows", "name" if change.name else "")
     else:
@@ -51,16 +50,18 @@ def _row(change: Change, look: Look) -> list[Line]:
         look.line(look.glyphs.warn if change.significant else "", "warning"),
         look.line(WORDS.get(change.measure, str(change.measure))),
         what,
-        look.line(change.type),
+        look.line(change.type if several else ""),
         look.line(_value(change.before)),
         look.line(_value(change.after)),
         look.line(_difference(change), "warning" if change.significant else ""),
-        look.line(duration(change.before.p95_us)),
-        look.line(duration(change.after.p95_us)),
-        look.line(count(change.before.of)),
-        look.line(count(change.after.of)),
+        look.line(_both(duration(change.before.p95_us), duration(change.after.p95_us), look)),
+        look.line(_both(count(change.before.of), count(change.after.of), look)),
         look.line("" if change.z is None else f"{abs(change.z):.1f} se"),
     ]
+
+
+def _both(before: str, after: str, look: Look) -> str:
+    return f"{before or '?'} {look.glyphs.sends} {after or '?'}" if before or after else ""
 
 
 def _value(side: Side) -> str:

@@ -58,14 +58,14 @@ STEP_COLUMNS = (
     Column("IN", 3, 5, right=True),
     Column("COUNT", 12, 5, right=True),
     Column("WAIT P50", 5, 8, right=True),
-    Column("WAIT P95", 7, 8, right=True),
-    Column("WAIT P99", 10, 8, right=True),
+    Column("WAIT P95", 9, 8, right=True),
+    Column("WAIT P99", 11, 8, right=True),
     Column("WORK P50", 4, 8, right=True),
-    Column("WORK P95", 6, 8, right=True),
-    Column("WORK P99", 11, 8, right=True),
+    Column("WORK P95", 8, 8, right=True),
+    Column("WORK P99", 10, 8, right=True),
     Column("WORK TOLD BY", 14, 12),
-    Column("ERRORS", 8, 6, right=True),
-    Column("RETRIES", 9, 7, right=True),
+    Column("ERRORS", 6, 6, right=True),
+    Column("RETRIES", 7, 7, right=True),
 )
 SIGNS = {"publish": "sends", "handling": "handles", "event": "event", "span": "span"}
 
