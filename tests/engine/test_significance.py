@@ -31,7 +31,7 @@ def test_shares_are_compared_as_the_textbook_does() -> None:
     ],
 )
 def test_a_share_is_significant_by_support_chance_and_size_together(
-    counts: tuple[int, int, int, int], significant: bool
+    counts: tuple[int, int, int, int], *, significant: bool
 ) -> None:
     verdict = of_shares(*counts)
     assert verdict is not None

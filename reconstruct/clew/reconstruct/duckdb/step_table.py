@@ -344,25 +344,37 @@ def _first(what: str) -> str:
 
 
 def _fold(connection: duckdb.DuckDBPyConnection) -> None:
-    """``step`` without its measures: one row for each identity; and ``link``, the spans that handlings link to."""
+    """``paid``, the steps without their measures; and ``link``, the spans that handlings link to.
+
+    Most steps are told by one record, and those need no gathering.
+    """
     _run(
         connection,
         f"""
         CREATE OR REPLACE TABLE report.paid AS
-        SELECT s.flow, any_value(s.type_no) AS type_no, s.step, min(s.role) AS kind,
-            (min({_first("name")}) % {NAMES})::INTEGER AS name_no,
-            (min({_first("service")}) % {NAMES})::INTEGER AS service_no,
-            min(s.by_no) AS by_no, min(s.unit) AS unit, min(s.cause_h) AS cause_h,
-            min(s.span_h) FILTER (s.by_span) AS span_h, min(s.parent_h) FILTER (s.by_span) AS parent_h,
-            min(s.moment) AS start,
+        WITH several AS (SELECT flow, step FROM report.stepped GROUP BY flow, step HAVING count(*) > 1)
+        SELECT s.flow, s.type_no, s.step, s.role AS kind,
+            t.name_no::INTEGER AS name_no, t.service_no::INTEGER AS service_no,
+            s.by_no, s.unit, s.cause_h,
+            CASE WHEN s.by_span THEN s.span_h END AS span_h, CASE WHEN s.by_span THEN s.parent_h END AS parent_h,
+            s.moment AS start, s.until AS ended, s.by_span, s.bad, t.error_no::INTEGER AS error_no,
+            s.attempt AS told_attempt, coalesce(t.receives, false) AS receives
+        FROM report.stepped AS s JOIN report.trait AS t USING (series)
+        ANTI JOIN several AS o ON o.flow = s.flow AND o.step = s.step
+        UNION ALL
+        SELECT s.flow, any_value(s.type_no), s.step, min(s.role),
+            (min({_first("name")}) % {NAMES})::INTEGER, (min({_first("service")}) % {NAMES})::INTEGER,
+            min(s.by_no), min(s.unit), min(s.cause_h),
+            min(s.span_h) FILTER (s.by_span), min(s.parent_h) FILTER (s.by_span),
+            min(s.moment),
             CASE
                 WHEN bool_or(s.by_span) THEN max(s.until) FILTER (s.by_span)
                 ELSE coalesce(max(s.until), nullif(max(s.moment), min(s.moment)))
-            END AS ended,
-            bool_or(s.by_span) AS by_span,
-            bool_or(s.bad) AS bad, min(t.error_no)::INTEGER AS error_no, min(s.attempt) AS told_attempt,
-            bool_or(coalesce(t.receives, false)) AS receives
+            END,
+            bool_or(s.by_span), bool_or(s.bad), min(t.error_no)::INTEGER,
+            min(s.attempt), bool_or(coalesce(t.receives, false))
         FROM report.stepped AS s JOIN report.trait AS t USING (series)
+        SEMI JOIN several AS o ON o.flow = s.flow AND o.step = s.step
         GROUP BY s.flow, s.step
         """,
     )
@@ -385,11 +397,16 @@ def _measure(connection: duckdb.DuckDBPyConnection) -> None:
         f"""
         CREATE OR REPLACE TABLE report.step AS
         WITH
+            again AS (
+                SELECT flow, unit FROM report.paid WHERE kind = {_HANDLING} AND unit IS NOT NULL
+                GROUP BY flow, unit HAVING count(*) > 1
+            ),
             numbered AS (
                 SELECT flow, step, row_number() OVER (
                     PARTITION BY flow, unit, by_no, receives ORDER BY start NULLS LAST, step
                 ) AS nth
-                FROM report.paid WHERE kind = {_HANDLING} AND unit IS NOT NULL
+                FROM report.paid SEMI JOIN again USING (flow, unit)
+                WHERE kind = {_HANDLING}
             ),
             sent AS (
                 SELECT flow, unit, min(start) AS start FROM report.paid
