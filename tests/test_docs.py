@@ -14,6 +14,7 @@ import pytest
 from clew.cli.exits import Exit
 from clew.cli.main import COMMANDS, clew
 from clew.reconstruct.model import Flow, KeyReport, SourceStatus, Step, StoredReject, Summary
+from clew.reconstruct.reports import Change, Side, Spread, StepReport, TypeReport, Variant, VariantStep
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
 HELP_WIDTH = 96
@@ -125,6 +126,14 @@ def test_every_environment_variable_that_the_code_reads_is_documented() -> None:
         ("clew sources", StoredReject, {}),
         ("clew keys", KeyReport, {"key_class": "class"}),
         ("clew rebuild", Summary, {}),
+        ("clew types", TypeReport, {}),
+        ("clew types", Spread, {}),
+        ("clew variants", Variant, {}),
+        ("clew variants", VariantStep, {}),
+        ("clew steps", StepReport, {}),
+        ("clew steps", Spread, {}),
+        ("clew compare", Change, {}),
+        ("clew compare", Side, {}),
     ],
 )
 def test_every_field_of_the_json_is_documented_with_its_command(

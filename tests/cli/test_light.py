@@ -36,7 +36,16 @@ HEAVY = {"duckdb", "pyarrow", "numpy", "yaml", "rich", "opentelemetry", "zstanda
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], [], ["nonsense"], ["flows", "--help"], ["ingest", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        [],
+        ["nonsense"],
+        ["flows", "--help"],
+        ["ingest", "--help"],
+        ["compare", "--help"],
+    ],
 )
 def test_help_and_version_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     assert (
@@ -53,7 +62,7 @@ def test_the_list_of_commands_imports_no_command(tmp_path: Path) -> None:
     ] == []
 
 
-@pytest.mark.parametrize("command", ["flows", "stuck", "sources", "keys"])
+@pytest.mark.parametrize("command", ["flows", "stuck", "sources", "keys", "types"])
 def test_commands_that_ask_import_neither_arrow_nor_numpy_nor_yaml(command: str, tmp_path: Path) -> None:
     make_store(tmp_path)
     modules = modules_of(command, cwd=tmp_path)

@@ -10,15 +10,17 @@ from __future__ import annotations
 from tests.conformance.records import START
 from tests.conformance.store_asking import AskingConformance
 from tests.conformance.store_case import Open, as_able
+from tests.conformance.store_reporting import EVERY, ReportingConformance
 from tests.conformance.store_writing import WritingConformance
 
 from clew.reconstruct.model import FlowFilter, Settings, Status
+from clew.reconstruct.reports import Comparison, VariantReport, Window
 from clew.reconstruct.store import Capability, Store
 
 __all__ = ["Open", "StoreConformance"]
 
 
-class StoreConformance(WritingConformance, AskingConformance):
+class StoreConformance(WritingConformance, AskingConformance, ReportingConformance):
     """Derive, and override :meth:`open_store`."""
 
     def test_everything_works_on_an_empty_store(self, store: Store) -> None:
@@ -38,6 +40,11 @@ class StoreConformance(WritingConformance, AskingConformance):
         assert store.sources() == []
         assert store.rejects() == []
         assert store.keys() == []
+        assert store.type_names() == []
+        assert store.types(EVERY) == []
+        assert store.variants(EVERY) == VariantReport(0, 0, ())
+        assert store.steps(EVERY) == store.steps(EVERY, START) == []
+        assert store.compare(Window(None, START), Window(START, None), EVERY) == Comparison(0, 0, ())
         assert store.settings() == Settings()
         with as_able(store, Capability.REBUILD):
             assert store.rebuild().flows == 0

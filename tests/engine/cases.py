@@ -72,11 +72,12 @@ def cases(*folders: str) -> list[Case]:
     for folder in folders:
         for path in sorted((FIXTURES / "passes" / folder).glob("*.yaml")):
             for number, document in enumerate(yaml.safe_load_all(path.read_text(encoding="utf-8")), 1):
-                found.append(_case(f"{folder}/{path.stem}-{number}", document))
+                found.append(case(f"{folder}/{path.stem}-{number}", document))
     return found
 
 
-def _case(name: str, document: Mapping[str, Any]) -> Case:
+def case(name: str, document: Mapping[str, Any]) -> Case:
+    """One document of a fixture file, checked."""
     unknown = set(document) - {"shows", "settings", "records", "arrive", "expect", "then"}
     if unknown or not document.get("shows"):
         raise ValueError(f"{name}: unknown entries {sorted(unknown)}, or it does not say what it shows")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Summary,
         Written,
     )
+    from clew.reconstruct.reports import Comparison, StepReport, TypeReport, VariantReport, Window
 
 
 class Capability(StrEnum):
@@ -109,6 +110,39 @@ class Store(Protocol):
 
     def keys(self) -> list[KeyReport]:
         """ID-like names seen, suspects first, then by number of records."""
+        ...
+
+    def type_names(self) -> list[str]:
+        """Every flow type, in order; [] for none."""
+        ...
+
+    def types(self, which: FlowFilter, as_of: datetime | None = None) -> list[TypeReport]:
+        """One report for each flow type, the one with the most flows first, ties by name; [] for none.
+
+        Of a :class:`FlowFilter` the conditions hold, for this and the reports below; its
+        order and limit mean nothing to them. Durations are microseconds. A report may take
+        seconds, during most of which others have their turn.
+        """
+        ...
+
+    def variants(
+        self, which: FlowFilter, as_of: datetime | None = None, limit: int | None = None
+    ) -> VariantReport:
+        """At most ``limit`` distinct sequences of steps, the most frequent first, ties by the example's ID."""
+        ...
+
+    def steps(self, which: FlowFilter, as_of: datetime | None = None) -> list[StepReport]:
+        """Each step of each type, what took the most time first, ties by type and name; [] for none."""
+        ...
+
+    def compare(
+        self, before: Window, after: Window, which: FlowFilter, as_of: datetime | None = None
+    ) -> Comparison:
+        """Every measure of flows that started in two windows, significant changes first, the surest of them first.
+
+        What counts as significant is told in :mod:`clew.reconstruct.significance`. Without
+        flows in either window there are zero flows and no changes.
+        """
         ...
 
     def settings(self) -> Settings:

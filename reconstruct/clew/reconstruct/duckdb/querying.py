@@ -59,17 +59,10 @@ def scopes(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
     return {int(number): str(scope) for number, scope in connection.execute("FROM store.scopes").fetchall()}
 
 
-def select_flows(
-    connection: duckdb.DuckDBPyConnection,
-    which: FlowFilter,
-    as_of: datetime | None,
-    settings: Settings,
-    answer: str,
-) -> None:
-    """Make the temporary tables ``answer`` and ``answer``_keys.
-
-    They hold the flows asked for, ``nth`` in the order asked for, and the keys of these.
-    """
+def conditions(
+    connection: duckdb.DuckDBPyConnection, which: FlowFilter, settings: Settings
+) -> tuple[str, list[object]]:
+    """What a judged flow must be to be one of ``which``: a condition, and the values that it binds."""
     where: list[str] = ["true"]
     bound: list[object] = []
 
@@ -109,6 +102,21 @@ def select_flows(
     if which.scope is not None:
         where.append("scope_no IN (SELECT scope_no FROM store.scopes WHERE scope = ?)")
         bound.append(which.scope)
+    return " AND ".join(where), bound
+
+
+def select_flows(
+    connection: duckdb.DuckDBPyConnection,
+    which: FlowFilter,
+    as_of: datetime | None,
+    settings: Settings,
+    answer: str,
+) -> None:
+    """Make the temporary tables ``answer`` and ``answer``_keys.
+
+    They hold the flows asked for, ``nth`` in the order asked for, and the keys of these.
+    """
+    where, bound = conditions(connection, which, settings)
     if which.sort not in SORTS:
         raise ValueError(f"cannot sort by {which.sort!r}: known are {', '.join(SORTS)}")
     direction = "DESC NULLS LAST" if which.descending else "ASC NULLS LAST"
@@ -119,7 +127,7 @@ def select_flows(
         CREATE OR REPLACE TEMP TABLE {answer} AS
         SELECT {FLOW_COLUMNS}, row_number() OVER ({order}) AS nth
         FROM ({judged(as_of, settings.limit_us)}) JOIN store.scopes USING (scope_no)
-        WHERE {" AND ".join(where)}
+        WHERE {where}
         {order} {limit}
         """,
         bound,

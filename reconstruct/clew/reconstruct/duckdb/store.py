@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from clew.collectors.record import Batch
+    from clew.reconstruct.reports import Comparison, StepReport, TypeReport, VariantReport, Window
 
 VERSION = 2
 PAGE = 1_000
@@ -55,6 +57,7 @@ class DuckStore:
         self._given = settings
         self._settings: Settings | None = None
         self._answers = 0
+        self._reporting = threading.RLock()
 
     @property
     def missing(self) -> Mapping[Capability, str]:
@@ -137,6 +140,66 @@ class DuckStore:
 
         with self._file.reading() as connection:
             return key_reports.keys(connection, self._read_settings(connection))
+
+    def type_names(self) -> list[str]:
+        from clew.reconstruct.duckdb import type_reports
+
+        with self._file.reading() as connection:
+            return type_reports.type_names(connection)
+
+    def types(self, which: FlowFilter, as_of: datetime | None = None) -> list[TypeReport]:
+        from clew.reconstruct.duckdb import type_reports
+
+        with self.step_table(which, as_of) as connection:
+            return type_reports.types(connection)
+
+    def variants(
+        self, which: FlowFilter, as_of: datetime | None = None, limit: int | None = None
+    ) -> VariantReport:
+        from clew.reconstruct.duckdb import variant_reports
+
+        with self.step_table(which, as_of) as connection:
+            return variant_reports.variants(connection, limit)
+
+    def steps(self, which: FlowFilter, as_of: datetime | None = None) -> list[StepReport]:
+        from clew.reconstruct.duckdb import step_reports
+
+        with self.step_table(which, as_of) as connection:
+            return step_reports.steps(connection)
+
+    def compare(
+        self, before: Window, after: Window, which: FlowFilter, as_of: datetime | None = None
+    ) -> Comparison:
+        from clew.reconstruct.duckdb import comparisons
+
+        def also(connection: duckdb.DuckDBPyConnection) -> None:
+            comparisons.collect(connection, before, after)
+
+        which = comparisons.span_of(which, before, after)
+        with self.step_table(which, as_of, also) as connection:
+            return comparisons.compare(connection)
+
+    @contextmanager
+    def step_table(
+        self,
+        which: FlowFilter,
+        as_of: datetime | None,
+        also: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The tables of :mod:`clew.reconstruct.duckdb.step_table`, on a connection without a turn.
+
+        ``also`` copies what else is needed of the store, within the turn.
+        """
+        from clew.reconstruct.duckdb import step_table
+
+        with self._reporting:
+            with self._at(as_of) as (connection, now, settings):
+                step_table.collect(connection, which, now, settings)
+                also(connection)
+            with self._file.workbench() as connection:
+                step_table.build(connection)
+                yield connection
+                step_table.drop(connection)
 
     def settings(self) -> Settings:
         with self._file.reading() as connection:
