@@ -74,11 +74,12 @@ def owed(thing: Owed | None) -> dict[str, Any] | None:
     }
 
 
-def detail(found: FlowDetail, as_of: datetime | None) -> dict[str, Any]:
+def detail(found: FlowDetail, as_of: datetime | None, refined: str | None) -> dict[str, Any]:
     """The whole of ``clew show --json``: the flow's line, and its steps, records and links."""
     return {
         **flow(found.flow),
         "as_of": time(as_of),
+        "refined_cause": refined,
         "steps": [step(one) for one in found.steps],
         "loose": [observation(one) for one in found.loose],
         "links": [{"flow_id": link.flow_id, "kind": link.kind, "via": link.via} for link in found.links],

@@ -30,6 +30,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("stuck", "flows", "Ask", "List the flows that wait for something overdue."),
     Entry("failed", "flows", "Ask", "List the flows that failed."),
     Entry("dead", "flows", "Ask", "List the flows with a message in a dead-letter queue."),
+    Entry("why", "why", "Ask", "Say why a flow is as it is, by which records, and what to do."),
     Entry("show", "show", "Ask", "Draw one flow, found by any ID you hold."),
     Entry("sources", "sources", "Look after", "List what was read, how far, and what was rejected."),
     Entry("keys", "keys", "Look after", "List ID-like names, their classes, and suspects."),

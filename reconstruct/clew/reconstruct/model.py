@@ -174,6 +174,12 @@ class FlowDetail:
     links: tuple[FlowLink, ...]
     truncated: int
     """Number of records left out because the flow is larger than the limit asked for."""
+    waits: tuple[Owed, ...] = ()
+    """All that is owed, the earliest deadline first; ``flow.owed`` is one of them."""
+    senders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Owed event → the services that send it, in whatever flow."""
+    tellers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Owed name → the sources that told of such things, in whatever flow."""
 
 
 @dataclass(frozen=True, slots=True)
