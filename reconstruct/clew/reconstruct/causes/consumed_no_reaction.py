@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Rule
-from clew.reconstruct.causes.scene import Scene, clue, event, shortened, who
+from clew.reconstruct.causes.scene import Scene, clue, shortened, who
 from clew.reconstruct.causes.wording import at
 from clew.reconstruct.model import Owed, Step
 
@@ -39,9 +39,11 @@ def _cause(scene: Scene, owed: Owed, step: Step) -> Cause:
     flow = scene.detail.flow
     return Cause(
         RULE.name,
-        f"{who(step)} read {event(step)} without error {when}, and {owed.name} never came".replace("  ", " "),
+        f"{who(step)} read {scene.event(step)} without error {when}, and {owed.name} never came".replace(
+            "  ", " "
+        ),
         (
-            clue(f"{who(step)} handled {event(step)} and published nothing", step),
+            clue(f"{who(step)} handled {scene.event(step)} and published nothing", step),
             *(
                 clue(f"it logged a warning: {shortened(str(seen.fields.get('body') or ''))}", step, seen)
                 for seen in (*step.observations, *step.logs)
@@ -50,7 +52,7 @@ def _cause(scene: Scene, owed: Owed, step: Step) -> Cause:
         ),
         (
             Action(
-                f"read what {who(step)} logged while it handled {step.name}",
+                f"read what {who(step)} logged while it handled {scene.name(step)}",
                 ("show", flow.flow_id, "--logs"),
             ),
             Action("see whether it is so in other flows", ("stuck", "--by", "step")),

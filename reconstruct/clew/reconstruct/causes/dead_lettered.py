@@ -55,25 +55,28 @@ def _queue(scene: Scene, step: Step, letter: Observation | None) -> str | None:
 
 def _cause(scene: Scene, step: Step) -> Cause:
     letter = _letter(step)
-    queue = _queue(scene, step, letter) or "a dead-letter queue"
+    named = _queue(scene, step, letter)
+    queue = named or "a dead-letter queue"
     tries = _tries(scene, step)
     lies = f"the message is in {queue}"
     if any(one.status == "error" for one in tries):
-        said = f"{failed(tries)}; {lies}"
+        said = f"{failed(scene, tries)}; {lies}"
     else:
-        said = f"{step.name} was given up ({step.dead_letter}); {lies}"
+        said = f"{scene.name(step)} was given up ({step.dead_letter}); {lies}"
     origin = place(tries[0] if tries else step)
     from_ = f", from {origin}" if origin and origin != queue else ""
-    told = clue(f"dead letter in {queue}{from_}: {step.dead_letter}", step, letter)
+    told = clue(
+        f"{'dead letter in ' + named if named else 'dead letter'}{from_}: {step.dead_letter}", step, letter
+    )
     flow = scene.detail.flow
     return Cause(
         RULE.name,
         said,
-        (*clues(tries), told),
+        (*clues(scene, tries), told),
         (
             Action("see each attempt, with its log lines", ("show", flow.flow_id, "--logs")),
             Action("list what was given up in other flows, by step", ("dead", "--by", "step")),
-            Action(f"mend what failed, then send the message in {queue} again"),
+            Action(f"mend what failed, then send the message again from {named or 'its dead-letter queue'}"),
         ),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Rule
-from clew.reconstruct.causes.scene import Scene, clue, event, names, who
+from clew.reconstruct.causes.scene import Scene, clue, names, who
 from clew.reconstruct.causes.wording import times
 from clew.reconstruct.model import Step, StepKind
 
@@ -32,9 +32,10 @@ def _cause(scene: Scene, done: list[Step]) -> Cause:
     first = done[0]
     return Cause(
         RULE.name,
-        f"{who(first)} handled {event(first)} {times(len(done))}, each time with effects",
+        f"{who(first)} handled {scene.event(first)} {times(len(done))}, each time with effects",
         tuple(
-            clue(f"{who(step)} handled {step.name} and did {names(_did(scene, step))}", step) for step in done
+            clue(f"{who(step)} handled {scene.name(step)} and did {names(_did(scene, step))}", step)
+            for step in done
         ),
         (
             Action(f"make {who(first)} skip events that it knows, by event ID"),

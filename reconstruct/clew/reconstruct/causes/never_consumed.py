@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
-from clew.reconstruct.causes.scene import Scene, clue, event, is_history, who
+from clew.reconstruct.causes.scene import Scene, clue, is_history, who
 from clew.reconstruct.causes.wording import at
 from clew.reconstruct.model import Owed, Step, StepKind
 
@@ -31,7 +31,7 @@ def _cause(scene: Scene, owed: Owed) -> Cause:
             (clue(f"{step.name} scheduled", step),),
             (Action(f"see whether a worker runs that takes {step.name}"),),
         )
-    what = event(step) if step is not None else owed.name
+    what = scene.event(step) if step is not None else owed.name
     sender = who(step) if step is not None else owed.service or "somebody"
     others = f"others on {owed.destination} are handled" if owed.destination else "others like it are handled"
     said = f"{sender} sent {what} {at(owed.since)}, and nobody handled it, although {others}"

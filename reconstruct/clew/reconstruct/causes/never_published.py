@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
-from clew.reconstruct.causes.scene import Scene, clue, event, names
+from clew.reconstruct.causes.scene import Scene, clue, names
 from clew.reconstruct.causes.wording import at
 
 
@@ -20,7 +20,7 @@ def find(scene: Scene) -> Iterator[Cause]:
     said, clues = f"{owed.name} was not sent{by}", []
     last = scene.last
     if last is not None:
-        before = event(last) + (f" by {last.service}" if last.service else "")
+        before = scene.event(last) + (f" by {last.service}" if last.service else "")
         said += f"; what came last is {before} {at(last.start)}"
         clues.append(clue(f"the last step: {before}", last))
     clues.extend(Clue(f"{one.name} is owed as well", one.since, one.service) for one in overdue[1:])

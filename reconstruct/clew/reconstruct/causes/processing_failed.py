@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
-from clew.reconstruct.causes.scene import Scene, clue, event, failure, is_history, who
+from clew.reconstruct.causes.scene import Scene, clue, failure, is_history, who
 from clew.reconstruct.causes.wording import at, times
 from clew.reconstruct.model import Status, Step, StepKind
 
@@ -55,18 +55,18 @@ def _ends(step: Step) -> bool:
     return any(seen.fields.get("outcome") for seen in step.observations)
 
 
-def failed(tries: list[Step]) -> str:
+def failed(scene: Scene, tries: list[Step]) -> str:
     """``payment-service read OrderPlaced (orders/3@812) and failed 3 times with …``."""
     last = tries[-1]
     bad = [step for step in tries if step.status == "error"]
     number = max(len(bad), last.attempt if last.status == "error" else 0)
-    return f"{who(last)} read {event(last)} and failed {times(number)}{failure(last)}"
+    return f"{who(last)} read {scene.event(last)} and failed {times(number)}{failure(last)}"
 
 
-def clues(tries: list[Step]) -> tuple[Clue, ...]:
+def clues(scene: Scene, tries: list[Step]) -> tuple[Clue, ...]:
     """Each failed attempt."""
     return tuple(
-        clue(f"attempt {step.attempt} of {step.name} failed{failure(step)}", step)
+        clue(f"attempt {step.attempt} of {scene.name(step)} failed{failure(step)}", step)
         for step in tries
         if step.status == "error"
     )
@@ -77,8 +77,8 @@ def _cause(scene: Scene, tries: list[Step]) -> Cause:
     when = at(last.end or last.start)
     return Cause(
         RULE.name,
-        failed(tries) + (f", the last time {when}" if when and len(tries) > 1 else ""),
-        clues(tries),
+        failed(scene, tries) + (f", the last time {when}" if when and len(tries) > 1 else ""),
+        clues(scene, tries),
         look(scene, f"read what {who(last)} logged while it failed"),
     )
 

@@ -20,8 +20,8 @@ def find(scene: Scene) -> Iterator[Cause]:
         later = f", and may try again until {at(until).removeprefix('at ')}" if until else ""
         yield Cause(
             RULE.name,
-            failed(tries) + later,
-            clues(tries),
+            failed(scene, tries) + later,
+            clues(scene, tries),
             look(scene, f"read what {who(tries[-1])} logged while it failed"),
         )
 

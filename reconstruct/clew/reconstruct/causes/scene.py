@@ -128,6 +128,21 @@ class Scene:
         """The publish that a handling handles, or whatever is above it."""
         return None if step.parent is None else self.by_id.get(step.parent)
 
+    def name(self, step: Step) -> str:
+        """What a step is about: of a handling that only a span tells of, what was published."""
+        sent = self.cause_of(step)
+        if step.kind is StepKind.HANDLING and sent is not None and sent.kind is StepKind.PUBLISH:
+            return sent.name
+        return step.name
+
+    def event(self, step: Step) -> str:
+        """``OrderPlaced (orders/3@812)``: the name, with coordinates where they are told."""
+        name, where = self.name(step), place(step)
+        sent = self.cause_of(step)
+        if not where and sent is not None and sent.kind is StepKind.PUBLISH:
+            where = place(sent) if step.kind is StepKind.HANDLING else ""
+        return f"{name} ({where})" if where and where != name else name
+
 
 def _when(step: Step) -> Any:
     return (step.start is not None, step.start, step.id)
@@ -164,12 +179,6 @@ def place(step: Step) -> str:
         return ""
     partition = f"/{step.partition}" if step.partition is not None else ""
     return step.destination + partition + (f"@{step.offset}" if step.offset is not None else "")
-
-
-def event(step: Step) -> str:
-    """The event's name, with its coordinates where they are told."""
-    where = place(step)
-    return f"{step.name} ({where})" if where and where != step.name else step.name
 
 
 def error(step: Step) -> str:

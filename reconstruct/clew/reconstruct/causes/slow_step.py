@@ -7,7 +7,7 @@ from datetime import datetime
 from statistics import median
 
 from clew.reconstruct.causes.cause import Action, Cause, Rule
-from clew.reconstruct.causes.scene import Scene, clue, event, who
+from clew.reconstruct.causes.scene import Scene, clue, who
 from clew.reconstruct.causes.wording import at, between, spoken
 from clew.reconstruct.model import Status, Step, StepKind
 
@@ -39,8 +39,8 @@ def _open(scene: Scene) -> Iterator[Cause]:
         ago = f", {spoken(since)} ago" if since is not None else ""
         yield Cause(
             "slow_step",
-            f"{who(step)} {verb} {event(step)} {at(step.start)}{ago}, and no end of it was told",
-            (clue(f"{who(step)} {verb} {event(step)}; no record tells its end", step),),
+            f"{who(step)} {verb} {scene.event(step)} {at(step.start)}{ago}, and no end of it was told",
+            (clue(f"{who(step)} {verb} {scene.event(step)}; no record tells its end", step),),
             (
                 Action(f"see whether {who(step)} still runs it, or was stopped while it did"),
                 Action("see what it did until then", ("show", scene.detail.flow.flow_id, "--logs")),
@@ -70,8 +70,8 @@ def _slow(scene: Scene) -> Iterator[Cause]:
         if took >= LEAST_US and took > TIMES * usual:
             yield Cause(
                 "slow_step",
-                f"{who(step)} took {spoken(took)} for {event(step)}, where {spoken(int(usual))} is usual",
-                (clue(f"{who(step)} handled {event(step)} in {spoken(took)}", step),),
+                f"{who(step)} took {spoken(took)} for {scene.event(step)}, where {spoken(int(usual))} is usual",
+                (clue(f"{who(step)} handled {scene.event(step)} in {spoken(took)}", step),),
                 (Action("see what took so long", ("show", scene.detail.flow.flow_id, "--logs")),),
             )
 
