@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clew.reconstruct.model import (
         Flow,
         FlowDetail,
+        FlowGroup,
         Observation,
         Owed,
         SourceStatus,
@@ -57,6 +58,26 @@ def flow(found: Flow) -> dict[str, Any]:
         "services": list(found.services),
         "keys": {name: list(values) for name, values in found.keys.items()},
         "evidence": dict(found.evidence),
+    }
+
+
+def group(found: FlowGroup, by: str) -> dict[str, Any]:
+    """One line of ``clew flows --by … --json``."""
+    return {
+        "schema": SCHEMA,
+        "by": by,
+        "value": found.value,
+        "flows": found.flows,
+        "causes": dict(found.causes),
+        "oldest": time(found.oldest),
+        "newest": time(found.newest),
+        "first": time(found.first),
+        "example": found.example,
+        "scope": found.scope,
+        "changes": [
+            {"kind": one.kind, "name": one.name, "value": one.value, "time": time(one.time)}
+            for one in found.changes
+        ],
     }
 
 

@@ -201,6 +201,49 @@ class FlowFilter:
     limit: int | None = None
 
 
+class GroupBy(StrEnum):
+    """What flows may be grouped by."""
+
+    CAUSE = "cause"
+    STEP = "step"
+    SERVICE = "service"
+    TYPE = "type"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that was seen for the first time shortly before a group's first sighting."""
+
+    kind: str
+    """schema_version (of the event ``name``), error_type (of the service ``name``) or service."""
+    name: str
+    value: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FlowGroup:
+    """Flows that have one thing in common."""
+
+    value: str | None
+    """The cause, step, service or type; None where the flows have none."""
+    flows: int
+    causes: Mapping[str, int]
+    """Stored cause → flows; those without a cause are not among them."""
+    oldest: datetime | None
+    """Since when the flow that waits for longest is owed something; where nothing is owed, its last record."""
+    newest: datetime | None
+    """The same of the flow that has waited for the shortest time."""
+    first: datetime | None
+    """First sighting: the last record of the flow that stopped first."""
+    example: str
+    """ID of that flow."""
+    scope: str
+    """Its scope."""
+    changes: tuple[Change, ...]
+    """What changed right before the first sighting, as far as the records are sure of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A flow that an ID leads to, and what the ID is there."""

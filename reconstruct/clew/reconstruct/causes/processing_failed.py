@@ -88,9 +88,12 @@ def _broken(scene: Scene, step: Step) -> Cause:
     asked = scene.cause_of(step)
     if is_history(step) and asked is not None and asked.kind is StepKind.PUBLISH and asked.name != step.name:
         name = asked.name
+    said = f"{name} failed{failure(step)}"
+    if step.kind is StepKind.EVENT and step.service:
+        said = f"{step.service} told {step.name}{failure(step)}"
     return Cause(
         RULE.name,
-        f"{name} failed{failure(step)}",
+        said,
         (clue(f"{step.name} failed{failure(step)}", step),),
         look(scene, "see what led to it, with its log lines"),
     )

@@ -70,6 +70,32 @@ def select_flows(
 
     They hold the flows asked for, ``nth`` in the order asked for, and the keys of these.
     """
+    where, bound = conditions(connection, which, settings)
+    if which.sort not in SORTS:
+        raise ValueError(f"cannot sort by {which.sort!r}: known are {', '.join(SORTS)}")
+    direction = "DESC NULLS LAST" if which.descending else "ASC NULLS LAST"
+    order = f"ORDER BY {SORTS[which.sort]} {direction}, flow_id, scope"
+    limit = f"LIMIT {int(which.limit)}" if which.limit is not None else ""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {answer} AS
+        SELECT {FLOW_COLUMNS}, row_number() OVER ({order}) AS nth
+        FROM ({judged(as_of, settings.limit_us)}) JOIN store.scopes USING (scope_no)
+        WHERE {where}
+        {order} {limit}
+        """,
+        bound,
+    ).fetchall()
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE {answer}_keys AS
+        SELECT k.flow, k.name, k.value FROM store.flow_keys AS k SEMI JOIN {answer} USING (flow)
+    """).fetchall()
+
+
+def conditions(
+    connection: duckdb.DuckDBPyConnection, which: FlowFilter, settings: Settings
+) -> tuple[str, list[object]]:
+    """The condition on judged flows that ``which`` makes, and the values to bind, in their order."""
     where: list[str] = ["true"]
     bound: list[object] = []
 
@@ -109,25 +135,7 @@ def select_flows(
     if which.scope is not None:
         where.append("scope_no IN (SELECT scope_no FROM store.scopes WHERE scope = ?)")
         bound.append(which.scope)
-    if which.sort not in SORTS:
-        raise ValueError(f"cannot sort by {which.sort!r}: known are {', '.join(SORTS)}")
-    direction = "DESC NULLS LAST" if which.descending else "ASC NULLS LAST"
-    order = f"ORDER BY {SORTS[which.sort]} {direction}, flow_id, scope"
-    limit = f"LIMIT {int(which.limit)}" if which.limit is not None else ""
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE {answer} AS
-        SELECT {FLOW_COLUMNS}, row_number() OVER ({order}) AS nth
-        FROM ({judged(as_of, settings.limit_us)}) JOIN store.scopes USING (scope_no)
-        WHERE {" AND ".join(where)}
-        {order} {limit}
-        """,
-        bound,
-    ).fetchall()
-    connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE {answer}_keys AS
-        SELECT k.flow, k.name, k.value FROM store.flow_keys AS k SEMI JOIN {answer} USING (flow)
-    """).fetchall()
+    return " AND ".join(where), bound
 
 
 def to_flows(
