@@ -19,6 +19,7 @@ which step undoes which.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 from clew.reconstruct.causes import (
     consumed_no_reaction,
@@ -55,6 +56,9 @@ RULES: tuple[Rule, ...] = (
 )
 """Every rule, in the order in which causes are ranked."""
 
+MOST = 10
+"""Causes by one rule: of a fan-out that broke everywhere some say it all."""
+
 MEANINGS = {rule.name: rule.meaning for rule in RULES}
 """Cause → what it means, one sentence."""
 
@@ -84,7 +88,9 @@ def explain(scene: Scene) -> tuple[Cause, ...]:
     stored = scene.detail.flow.cause
     explaining = REFINES.get(stored or "", ())
     found = [
-        replace(cause, explains=cause.name in explaining) for rule in RULES for cause in rule.find(scene)
+        replace(cause, explains=cause.name in explaining)
+        for rule in RULES
+        for cause in islice(rule.find(scene), MOST)
     ]
     if stored is not None and not any(cause.explains for cause in found):
         said = MEANINGS.get(stored, stored).rstrip(".")

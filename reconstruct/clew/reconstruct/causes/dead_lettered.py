@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Rule
 from clew.reconstruct.causes.processing_failed import clues, failed
-from clew.reconstruct.causes.scene import Scene, clue, place
+from clew.reconstruct.causes.scene import Scene, clue, event_of, handler, place
 from clew.reconstruct.model import Observation, Status, Step, StepKind
 
 
@@ -26,7 +26,7 @@ def _resolved(scene: Scene, step: Step) -> bool:
 
 
 def _tries(scene: Scene, step: Step) -> list[Step]:
-    return next((tries for tries in scene.attempts.values() if step in tries), [])
+    return scene.attempts.get((event_of(step), handler(step)), [])
 
 
 def _letter(step: Step) -> Observation | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
-from clew.reconstruct.causes.scene import Scene, clue, failure, is_history, who
+from clew.reconstruct.causes.scene import Scene, clue, error, failure, is_history, who
 from clew.reconstruct.causes.wording import at, times
 from clew.reconstruct.model import Status, Step, StepKind
 
@@ -40,15 +40,22 @@ def unanswered(scene: Scene, *, dead: bool = False) -> list[list[Step]]:
 
 
 def innermost(scene: Scene) -> list[Step]:
-    """Steps that failed and below which nothing failed, the latest first.
+    """The steps where failures began, the latest first.
 
-    A history's end repeats what failed before it: it counts where nothing else failed.
+    Of calls that pass an error on it is the innermost: nothing below it failed. A
+    history's events follow one another instead of lying in each other: of those it is the
+    first of each row. A history's end repeats what failed before it, and counts where
+    nothing else failed.
     """
-    bad = [step for step in scene.detail.steps if step.status == "error" and not step.dead_letter]
-    blamed = {above.id for step in bad for above in scene.above(step)}
-    deepest = [step for step in bad if step.id not in blamed] or bad
-    other = [step for step in deepest if not _ends(step)]
-    return sorted(other or deepest, key=lambda step: (step.start is not None, step.start, step.id))[::-1]
+    bad = {step.id: step for step in scene.detail.steps if step.status == "error" and not step.dead_letter}
+    blamed = scene.blamed(bad.values())
+    began = [
+        step
+        for step in bad.values()
+        if (step.parent not in bad if is_history(step) else step.id not in blamed)
+    ]
+    other = [step for step in began if not _ends(step)]
+    return sorted(other or began, key=lambda step: (step.start is not None, step.start, step.id))[::-1]
 
 
 def _ends(step: Step) -> bool:
@@ -84,19 +91,48 @@ def _cause(scene: Scene, tries: list[Step]) -> Cause:
 
 
 def _broken(scene: Scene, step: Step) -> Cause:
-    name = f"{step.name} of {step.service}" if step.service else step.name
-    asked = scene.cause_of(step)
-    if is_history(step) and asked is not None and asked.kind is StepKind.PUBLISH and asked.name != step.name:
-        name = asked.name
-    said = f"{name} failed{failure(step)}"
-    if step.kind is StepKind.EVENT and step.service:
-        said = f"{step.service} told {step.name}{failure(step)}"
     return Cause(
         RULE.name,
-        said,
-        (clue(f"{step.name} failed{failure(step)}", step),),
+        _history_said(scene, step) if is_history(step) else _said(step),
+        (clue(f"{step.name}{'' if is_history(step) else ' failed'}{failure(step)}", step),),
         look(scene, "see what led to it, with its log lines"),
     )
+
+
+def _said(step: Step) -> str:
+    if step.kind is StepKind.EVENT and step.service:
+        return f"{step.service} told {step.name}{failure(step)}"
+    name = f"{step.name} of {step.service}" if step.service else step.name
+    return f"{name} failed{failure(step)}"
+
+
+def _history_said(scene: Scene, step: Step) -> str:
+    """What failed, and in which activity or state."""
+    if step.kind is StepKind.HANDLING:
+        return f"{scene.name(step)} failed{failure(step)}"
+    told, ends = _told(scene, step), _ends(step)
+    bare = ends or not error(step)
+    within = next((above for above in scene.above(step) if _is_state(above, any_kind=bare)), None)
+    where = scene.name(within) if within is not None else ""
+    if ends:
+        return f"it ended with {step.name}{' after ' + where if where else ''}{': ' + told if told else ''}"
+    inside = f" {'after' if bare else 'in'} {where}" if where and where != step.name else ""
+    return f"{step.name}{inside} failed{' with ' + told if told else ''}"
+
+
+def _told(scene: Scene, step: Step) -> str:
+    """The error of a history's event, or of those that repeat its failure with more words."""
+    while not error(step):
+        after = [one for one in scene.effects.get(step.id, ()) if one.status == "error"]
+        if not after:
+            return ""
+        step = after[0]
+    return error(step)
+
+
+def _is_state(step: Step, *, any_kind: bool) -> bool:
+    """Whether a history's event is a state or an activity; what a bare failure follows is one whatever it is."""
+    return step.status != "error" and (any_kind or step.kind in {StepKind.PUBLISH, StepKind.HANDLING})
 
 
 def _bad_end(scene: Scene) -> Cause:

@@ -124,6 +124,16 @@ class Scene:
             yield self.by_id[here]
             here = self.by_id[here].parent
 
+    def blamed(self, steps: Iterable[Step]) -> set[int]:
+        """IDs of all that led to any of ``steps``."""
+        found: set[int] = set()
+        for step in steps:
+            for one in self.above(step):
+                if one.id in found:
+                    break
+                found.add(one.id)
+        return found
+
     def cause_of(self, step: Step) -> Step | None:
         """The publish that a handling handles, or whatever is above it."""
         return None if step.parent is None else self.by_id.get(step.parent)

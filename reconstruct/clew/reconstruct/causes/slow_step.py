@@ -30,7 +30,7 @@ def _open(scene: Scene) -> Iterator[Cause]:
     overdue = {(one.name, one.since) for one in scene.overdue("end")}
     stuck = scene.detail.flow.status is Status.STUCK
     opened = [step for step in scene.detail.steps if step.open or (stuck and step.id in scene.hung)]
-    holding = {above.id for step in opened for above in scene.above(step)}
+    holding = scene.blamed(opened)
     for step in opened:
         if step.id in holding or not (step.id in scene.hung or _waited(scene, step, overdue)):
             continue

@@ -48,7 +48,8 @@ def why(store: Store, flow_id: str, scope: str = "", as_of: datetime | None = No
 
 def why_of(store: Store, detail: FlowDetail, as_of: datetime | None) -> Why:
     """Explain a flow that was read at ``as_of``; None stands for the newest record's time."""
-    now = as_of if as_of is not None else store.summary().as_of
+    # The newest record's time, without the counts of a summary.
+    now = as_of or max((one.last for one in store.sources() if one.last is not None), default=None)
     return _Asking(store, as_of, now).explain(detail, frozenset())
 
 
