@@ -21,7 +21,7 @@ from clew.reconstruct import open_store
 from clew.reconstruct.causes import MEANINGS, REFINES, RULES
 from clew.reconstruct.causes.cause import Cause, Clue
 from clew.reconstruct.causes.why import Why, why
-from clew.reconstruct.duckdb.judging import CAUSES
+from clew.reconstruct.model import OWED_CAUSES
 from clew.reconstruct.store import Store
 
 FOLDERS = sorted(folder.name for folder in (FIXTURES / "causes").iterdir())
@@ -102,7 +102,7 @@ def test_every_rule_has_fixtures_in_which_it_holds_and_in_which_it_does_not() ->
 
 
 def test_every_stored_cause_is_refined_by_known_rules_and_by_itself() -> None:
-    assert set(REFINES) == {*CAUSES.values(), "dead_lettered", "retrying", "unknown_end"}
+    assert set(REFINES) == {*OWED_CAUSES.values(), "dead_lettered", "retrying", "unknown_end"}
     for stored, refined in REFINES.items():
         assert stored in refined
         assert [name for name in refined if name not in MEANINGS] == []

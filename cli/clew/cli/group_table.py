@@ -47,7 +47,7 @@ def group_table(groups: Sequence[FlowGroup], by: str, as_of: datetime | None, lo
 
 
 def _row(group: FlowGroup, by: str, as_of: datetime | None, first: str, look: Look) -> list[Line]:
-    causes = [f"{number} {cause}" for cause, number in group.causes.items()] if by != "cause" else []
+    causes = [f"{count(number)} {cause}" for cause, number in group.causes.items()] if by != "cause" else []
     return [
         look.line(count(group.flows), "strong"),
         look.line(group.value, "") if group.value is not None else look.line(NOTHING[by], "faint"),

@@ -59,6 +59,21 @@ class StepKind(StrEnum):
     """An event that a log or history tells of, neither published nor handled."""
 
 
+OWED_CAUSES = {
+    "handling": "never_consumed",
+    "end": "slow_step",
+    "retry": "processing_failed",
+    "step": "never_published",
+}
+"""What is owed → the cause of a flow that is stuck (or, for a retry, failed) by it.
+
+Of a stuck flow's overdue waits the most telling gives the cause: a handler that still fails
+says more than a span that does not end, that more than a message that nobody handles, and
+that more than a definition's step that did not come. :mod:`clew.reconstruct.causes` looks
+at the flow's own steps and refines it.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Owed:
     """A named thing that a flow waits for."""

@@ -54,7 +54,7 @@ def detail(
         truncated=truncated,
         waits=owed,
         senders=senders(connection, owed),
-        tellers=tellers(connection, owed),
+        tellers=tellers(connection, owed, scope),
     )
 
 

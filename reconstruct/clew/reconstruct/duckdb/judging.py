@@ -9,24 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from clew.reconstruct.duckdb.schema import OUTCOMES, WAITS
-from clew.reconstruct.model import Status
+from clew.reconstruct.model import OWED_CAUSES, Status
 
 _KIND = {name: number for number, name in enumerate(WAITS)}
 _OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
-
-CAUSES = {
-    "handling": "never_consumed",
-    "end": "slow_step",
-    "retry": "processing_failed",
-    "step": "never_published",
-}
-"""What is owed → the cause of a flow that is stuck (or, for a retry, failed) by it.
-
-Of a stuck flow's overdue waits the most telling gives the cause: a handler that still fails
-says more than a span that does not end, that more than a message that nobody handles, and
-that more than a definition's step that did not come. :mod:`clew.reconstruct.causes` looks
-at the flow's own steps and refines it.
-"""
 
 
 def open_waits(limit_us: int, only: str = "true") -> str:
@@ -50,7 +36,7 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
     """
     only = f"flow = {flow}" if flow is not None else "true"
     now = f"TIMESTAMP '{as_of.isoformat(sep=' ')}'" if as_of else "TIMESTAMP '-infinity'"
-    causes = " ".join(f"WHEN '{kind}' THEN '{cause}'" for kind, cause in CAUSES.items())
+    causes = " ".join(f"WHEN '{kind}' THEN '{cause}'" for kind, cause in OWED_CAUSES.items())
     holding = {
         Status.CANCELLED: f"outcome = {_OUTCOME['cancelled']}",
         Status.DEAD_LETTERED: "dead_open > 0",
@@ -97,8 +83,8 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
                 WHEN '{Status.FAILED}' THEN 'processing_failed'
                 WHEN '{Status.STUCK}' THEN CASE
                     WHEN retry IS NOT NULL THEN 'retrying'
-                    WHEN unended THEN '{CAUSES["end"]}'
-                    WHEN unhandled THEN '{CAUSES["handling"]}'
+                    WHEN unended THEN '{OWED_CAUSES["end"]}'
+                    WHEN unhandled THEN '{OWED_CAUSES["handling"]}'
                     ELSE CASE owed[3] {causes} END END
                 WHEN '{Status.IN_PROGRESS}' THEN CASE
                     WHEN retry IS NOT NULL THEN 'retrying'

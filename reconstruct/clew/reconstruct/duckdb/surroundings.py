@@ -52,8 +52,10 @@ def senders(connection: duckdb.DuckDBPyConnection, owed: tuple[Owed, ...]) -> di
     return {name: tuple(services) for name, services in rows}
 
 
-def tellers(connection: duckdb.DuckDBPyConnection, owed: tuple[Owed, ...]) -> dict[str, tuple[str, ...]]:
-    """Owed name → the sources that told of such: of a step itself, of a handling, of a span."""
+def tellers(
+    connection: duckdb.DuckDBPyConnection, owed: tuple[Owed, ...], scope: str
+) -> dict[str, tuple[str, ...]]:
+    """Owed name → the sources of ``scope`` that told of such: of a step itself, of a handling, of a span."""
     names = sorted({one.name for one in owed})
     if not names:
         return {}
@@ -71,9 +73,14 @@ def tellers(connection: duckdb.DuckDBPyConnection, owed: tuple[Owed, ...]) -> di
         ) AS r
         JOIN telling AS t USING (series)
         JOIN store.sources AS s USING (source_no)
+        JOIN store.scopes AS c ON c.scope_no = s.scope_no AND c.scope = $scope
         GROUP BY t.name ORDER BY t.name
         """,
-        {"names": names, "handled": [one.name for one in owed if one.kind in {"handling", "retry"}]},
+        {
+            "names": names,
+            "scope": scope,
+            "handled": [one.name for one in owed if one.kind in {"handling", "retry"}],
+        },
     ).fetchall()
     return {name: tuple(sources) for name, sources in rows}
 
