@@ -13,7 +13,17 @@ import pytest
 
 from clew.cli.exits import Exit
 from clew.cli.main import COMMANDS, clew
-from clew.reconstruct.model import Flow, KeyReport, SourceStatus, Step, StoredReject, Summary
+from clew.reconstruct.causes import REFINES, RULES, Action, Cause, Clue
+from clew.reconstruct.model import Change as GroupChange
+from clew.reconstruct.model import (
+    Flow,
+    FlowGroup,
+    KeyReport,
+    SourceStatus,
+    Step,
+    StoredReject,
+    Summary,
+)
 from clew.reconstruct.reports import Change, Side, Spread, StepReport, TypeReport, Variant, VariantStep
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
@@ -121,6 +131,11 @@ def test_every_environment_variable_that_the_code_reads_is_documented() -> None:
     ("heading", "model", "renamed"),
     [
         ("clew flows", Flow, {}),
+        ("clew flows", FlowGroup, {}),
+        ("clew flows", GroupChange, {}),
+        ("clew why", Clue, {}),
+        ("clew why", Action, {}),
+        ("clew why", Cause, {"name": "cause"}),
         ("clew show", Step, {}),
         ("clew sources", SourceStatus, {}),
         ("clew sources", StoredReject, {}),
@@ -143,3 +158,14 @@ def test_every_field_of_the_json_is_documented_with_its_command(
     section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     names = [renamed.get(one.name, one.name) for one in dataclasses.fields(model)]
     assert [name for name in names if f"`{name}`" not in section] == []
+
+
+def test_every_cause_stands_in_the_page_in_the_order_of_its_rank_with_what_it_refines() -> None:
+    section = PAGE.read_text(encoding="utf-8").split("\n## clew why\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| .* \|(.*)\|$", section, re.MULTILINE)
+    told = {name: refines for name, refines in rows if name in {rule.name for rule in RULES}}
+    assert list(told) == [rule.name for rule in RULES]
+    for name, refines in told.items():
+        if not refines.strip().startswith("the same"):
+            stored = {one for one, refined in REFINES.items() if name in refined and one != name}
+            assert set(re.findall(r"`(\w+)`", refines)) == stored, name

@@ -46,6 +46,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory, run_in: Callable[[Path], Run]
         ("show-failed", ["show", "4712"], "80", 0),
         ("show-stuck", ["show", "shop-3"], "80", 0),
         ("show-hostile", ["show", "4715"], "80", 0),
+        ("stuck-by-step", ["stuck", "--by", "step"], "80", 0),
+        ("flows-by-cause.200", ["flows", "--by", "cause"], "200", 0),
+        ("failed-by-service", ["failed", "--by", "service", "--exit-code"], "80", 1),
+        ("dead-by-type", ["dead", "--by", "type", "--exit-code"], "80", 0),
+        ("why-stuck.80", ["why", "shop-3"], "80", 0),
+        ("why-stuck.200", ["why", "4713"], "200", 0),
+        ("why-failed", ["why", "shop-2-b3"], "80", 0),
+        ("why-completed", ["why", "shop-1-a7"], "80", 0),
+        ("why-in-progress", ["why", "shop-4"], "80", 0),
+        ("why-hostile", ["why", "4715"], "80", 0),
+        ("why-as-of", ["why", "shop-1-a7", "--as-of", "2026-01-31T12:00:05Z"], "80", 0),
         ("sources", ["sources"], "80", 0),
         ("rejects", ["sources", "--rejects"], "80", 0),
         ("keys", ["keys"], "100", 0),
@@ -118,13 +129,53 @@ def test_an_id_of_several_flows_lists_them_and_how_to_choose(
     done = run_in(shop)("show", "c-1", COLUMNS="80")
     assert (done.returncode, done.stdout) == (2, "")
     golden("shop/show-several", done.stderr)
+    done = run_in(shop)("why", "c-1", COLUMNS="80")
+    assert (done.returncode, done.stdout) == (2, "")
+    golden("shop/why-several", done.stderr)
 
 
+def test_why_json_is_one_documented_object(shop: Path, run_in: Callable[[Path], Run]) -> None:
+    done = run_in(shop)("why", "shop-3", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1)
+    assert (told["schema"], told["cause"], told["refined_cause"]) == (1, "never_published", "never_published")
+    assert told["sentence"].startswith("order shop-3-c9 waits for OrderShipped since ")
+    (cause,) = told["causes"]
+    assert list(cause) == ["cause", "explains", "said", "clues", "next"]
+    assert cause["clues"][0] == {
+        "said": "the last step: PaymentCharged by payment",
+        "time": "2026-01-31T12:00:20.500000Z",
+        "service": "payment",
+        "source": "stdin",
+        "position": 9,
+    }
+    assert cause["next"][0]["command"] == ["clew", "show", "shop-3-c9", "--logs"]
+    assert json.loads(run_in(shop)("show", "shop-3", "--json").stdout)["refined_cause"] == "never_published"
+
+
+def test_groups_json_is_one_documented_object_for_each(shop: Path, run_in: Callable[[Path], Run]) -> None:
+    (told,) = map(json.loads, run_in(shop)("stuck", "--by", "step", "--json").stdout.splitlines())
+    assert told == {
+        "schema": 1,
+        "by": "step",
+        "value": "OrderShipped",
+        "flows": 1,
+        "causes": {"never_published": 1},
+        "oldest": "2026-01-31T12:00:20.000000Z",
+        "newest": "2026-01-31T12:00:20.000000Z",
+        "first": "2026-01-31T12:00:20.500000Z",
+        "example": "shop-3-c9",
+        "scope": "",
+        "changes": [],
+    }
+
+
+@pytest.mark.parametrize("command", ["show", "why"])
 @pytest.mark.parametrize("wanted", ["nix", "shop-9", "\x1b[2J"])
 def test_an_id_of_nothing_ends_with_3_and_hints(
-    wanted: str, shop: Path, run_in: Callable[[Path], Run]
+    command: str, wanted: str, shop: Path, run_in: Callable[[Path], Run]
 ) -> None:
-    done = run_in(shop)("show", wanted)
+    done = run_in(shop)(command, wanted)
     assert (done.returncode, done.stdout) == (3, "")
     assert "nothing is known under" in done.stderr
     assert "clew flows" in done.stderr

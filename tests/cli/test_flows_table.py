@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from clew.cli.flow_table import flow_table, matched, standing
+from clew.cli.flow_table import flow_table, matched, standing, why
 from clew.cli.look import Look, cells
-from clew.reconstruct.model import Flow, Summary
+from clew.reconstruct.model import Flow, Status, Summary
 
 Flows = tuple[list[Flow], Summary]
 
@@ -57,6 +58,14 @@ def test_no_match_still_says_how_the_store_stands(flows: Flows) -> None:
     shown = lines(([], flows[1]), Look(200))
     assert shown[0] == "no flow matches"
     assert shown[1].startswith("12,345 flows in all: ")
+
+
+def test_what_is_owed_longest_does_not_read_as_what_the_cause_is_about(flows: Flows) -> None:
+    stuck = next(flow for flow in flows[0] if flow.status is Status.STUCK and flow.owed is not None)
+    assert stuck.owed is not None
+    owed = replace(stuck.owed, kind="step", name="Shipped", service="depot")
+    assert why(replace(stuck, cause="never_published", owed=owed)) == "never_published: Shipped by depot"
+    assert why(replace(stuck, cause="never_consumed", owed=owed)) == "never_consumed: lacks Shipped by depot"
 
 
 @pytest.fixture

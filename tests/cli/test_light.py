@@ -77,6 +77,13 @@ def test_show_imports_neither_arrow_nor_numpy_nor_yaml_nor_a_console(tmp_path: P
     assert "clew.cli.flow_view" in modules
 
 
+def test_why_imports_neither_arrow_nor_numpy_nor_yaml_nor_a_console(tmp_path: Path) -> None:
+    make_store(tmp_path)
+    modules = modules_of("why", "o-1", cwd=tmp_path)
+    assert modules & {"pyarrow", "numpy", "yaml", "opentelemetry", "rich.console", "zstandard"} == set()
+    assert "clew.cli.why_view" in modules
+
+
 def make_store(folder: Path) -> None:
     log = folder / "app.log"
     log.write_text(

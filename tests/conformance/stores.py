@@ -10,17 +10,18 @@ from __future__ import annotations
 from tests.conformance.records import START
 from tests.conformance.store_asking import AskingConformance
 from tests.conformance.store_case import Open, as_able
+from tests.conformance.store_grouping import GroupingConformance
 from tests.conformance.store_reporting import EVERY, ReportingConformance
 from tests.conformance.store_writing import WritingConformance
 
-from clew.reconstruct.model import FlowFilter, Settings, Status
+from clew.reconstruct.model import FlowFilter, GroupBy, Settings, Status
 from clew.reconstruct.reports import Comparison, VariantReport, Window
 from clew.reconstruct.store import Capability, Store
 
 __all__ = ["Open", "StoreConformance"]
 
 
-class StoreConformance(WritingConformance, AskingConformance, ReportingConformance):
+class StoreConformance(WritingConformance, AskingConformance, ReportingConformance, GroupingConformance):
     """Derive, and override :meth:`open_store`."""
 
     def test_everything_works_on_an_empty_store(self, store: Store) -> None:
@@ -34,6 +35,7 @@ class StoreConformance(WritingConformance, AskingConformance, ReportingConforman
         assert (
             list(store.flows(FlowFilter(statuses=(Status.STUCK,), services=("a",), keys=(("b", "c"),)))) == []
         )
+        assert [store.groups(FlowFilter(), by) for by in GroupBy] == [[], [], [], []]
         assert store.find("order-1") == []
         assert store.flow("order-1") is None
         assert store.flow("order-1", as_of=START) is None

@@ -16,6 +16,7 @@ expect:                           # or a list, each at another time
   unattributed: [noise]
   find: {e1: [c1]}
 then: {settings: …, expect: …}    # after a rebuild by other settings
+watermarks: {a.log: "12:03:00"}   # up to when a source has told all, for records `from: a.log`
 ```
 
 A record gives columns of the Record; ``as`` is its label and a log its usual kind. A time
@@ -54,6 +55,7 @@ class Case:
     arrive: list[list[str]] | None
     expect: list[Mapping[str, Any]]
     then: Mapping[str, Any] = field(default_factory=dict)
+    watermarks: Mapping[str, Any] = field(default_factory=dict)
 
     def arrivals(self) -> list[list[list[Row]]]:
         """The ways in which the records come: batches of each."""
@@ -66,11 +68,11 @@ class Case:
         return [[self.rows], thirds]
 
 
-def cases(*folders: str) -> list[Case]:
-    """Every case below these folders of ``fixtures/passes``."""
+def cases(*folders: str, under: str = "passes") -> list[Case]:
+    """Every case below these folders of ``fixtures/passes``, or of another."""
     found = []
     for folder in folders:
-        for path in sorted((FIXTURES / "passes" / folder).glob("*.yaml")):
+        for path in sorted((FIXTURES / under / folder).glob("*.yaml")):
             for number, document in enumerate(yaml.safe_load_all(path.read_text(encoding="utf-8")), 1):
                 found.append(case(f"{folder}/{path.stem}-{number}", document))
     return found
@@ -78,7 +80,7 @@ def cases(*folders: str) -> list[Case]:
 
 def case(name: str, document: Mapping[str, Any]) -> Case:
     """One document of a fixture file, checked."""
-    unknown = set(document) - {"shows", "settings", "records", "arrive", "expect", "then"}
+    unknown = set(document) - {"shows", "settings", "records", "arrive", "expect", "then", "watermarks"}
     if unknown or not document.get("shows"):
         raise ValueError(f"{name}: unknown entries {sorted(unknown)}, or it does not say what it shows")
     expect = document["expect"]
@@ -90,6 +92,7 @@ def case(name: str, document: Mapping[str, Any]) -> Case:
         arrive=document.get("arrive"),
         expect=expect if isinstance(expect, list) else [expect],
         then=document.get("then") or {},
+        watermarks=document.get("watermarks") or {},
     )
 
 

@@ -38,7 +38,7 @@ def put(store: Store, batches: Iterable[Sequence[Row]], source: str = "s") -> No
     known: set[tuple[str, str]] = set()
     for number, rows in enumerate(batches):
         for scope in sorted({str(row.get("scope", "")) for row in rows}):
-            mine = [_columns(row) for row in rows if row.get("scope", "") == scope]
+            mine = [columns(row) for row in rows if row.get("scope", "") == scope]
             name = f"{source}/{scope}"
             store.write(
                 batch(
@@ -48,16 +48,17 @@ def put(store: Store, batches: Iterable[Sequence[Row]], source: str = "s") -> No
             known.add((source, scope))
 
 
-def _columns(row: Row) -> dict[str, Any]:
-    columns = {name: value for name, value in row.items() if name not in {"label", "scope"}}
-    columns.setdefault("kind", "log")
-    columns["attributes"] = json.dumps({"label": row["label"]})
+def columns(row: Row) -> dict[str, Any]:
+    """A row as the Record's columns."""
+    found: dict[str, Any] = {name: value for name, value in row.items() if name not in {"label", "scope"}}
+    found.setdefault("kind", "log")
+    found["attributes"] = json.dumps({"label": row["label"]})
     for name in JSON_COLUMNS:
-        if name in columns and not isinstance(columns[name], str):
-            columns[name] = json.dumps(columns[name], sort_keys=True)
-    if columns.get("correlation_id") is not None:
-        columns.setdefault("correlation_key", "correlation_id")
-    return columns
+        if name in found and not isinstance(found[name], str):
+            found[name] = json.dumps(found[name], sort_keys=True)
+    if found.get("correlation_id") is not None:
+        found.setdefault("correlation_key", "correlation_id")
+    return found
 
 
 def observations(detail: FlowDetail) -> list[Observation]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clew.cli.look import Line, Look
+    from clew.reconstruct.causes.why import Why
     from clew.reconstruct.model import Flow, FlowDetail
 
 LEAST_FIELD = 9
@@ -20,25 +21,8 @@ _VALUES = 4
 """Values of one key that are listed."""
 _LINKS = 20
 
-CAUSES = {
-    "unknown_end": "nothing says where it ends",
-    "processing_failed": "a step failed and nothing answered it",
-    "dead_lettered": "a message of it lies in a dead-letter queue",
-    "never_consumed": "a message was sent and nobody handled it",
-    "consumed_no_reaction": "a message was handled and nothing followed",
-    "never_published": "what should have been sent was not",
-    "waiting_for_join": "a join has not got all of its parts",
-    "waiting_for_flow": "it waits for another flow",
-    "lost_context": "it may go on under another ID",
-    "duplicate_processing": "an event was handled more than once",
-    "compensation_incomplete": "undoing began and did not finish",
-    "slow_step": "a step takes longer than it should",
-    "source_behind": "a source has not told enough yet",
-}
-"""Causes in words; one that is not listed stands as it is."""
 
-
-def head(detail: FlowDetail, look: Look, as_of: datetime | None) -> Iterator[Line]:
+def head(detail: FlowDetail, look: Look, as_of: datetime | None, told: Why | None = None) -> Iterator[Line]:
     """ID, status, why, when, how much, where, keys, links."""
     flow = detail.flow
     status = look.line(look.status(flow.status), str(flow.status))
@@ -48,7 +32,7 @@ def head(detail: FlowDetail, look: Look, as_of: datetime | None) -> Iterator[Lin
     else:
         yield title
         yield status
-    fields = [*_facts(flow, as_of), *_keys(flow), *_links(detail)]
+    fields = [*_facts(flow, as_of, told), *_keys(flow), *_links(detail)]
     names = [look.line(name).cells for name, value, _ in fields if value]
     width = min(max(LEAST_FIELD, *names), MOST_FIELD)
     for name, value, style in fields:
@@ -70,11 +54,11 @@ def _links(detail: FlowDetail) -> Iterator[tuple[str, str, str]]:
         yield "linked", f"and {count(len(detail.links) - _LINKS)} more; --json gives all", ""
 
 
-def _facts(flow: Flow, as_of: datetime | None) -> Iterator[tuple[str, str, str]]:
+def _facts(flow: Flow, as_of: datetime | None, told: Why | None) -> Iterator[tuple[str, str, str]]:
     also = f"; also {', '.join(flow.also)}" if flow.also else ""
     yield "type", (flow.type or "unknown") + also + ("; late" if flow.late else ""), ""
     yield "scope", flow.scope, ""
-    yield "why", why(flow), str(flow.status)
+    yield "why", why(flow, told), str(flow.status)
     yield "owed", owed(flow, as_of), str(flow.status)
     took = duration(microseconds(flow.started, flow.last))
     yield "time", f"{moment(flow.started)}, {took or '?'} until the last record", ""
@@ -90,12 +74,16 @@ def _facts(flow: Flow, as_of: datetime | None) -> Iterator[tuple[str, str, str]]
     yield "services", ", ".join(flow.services), "service"
 
 
-def why(flow: Flow) -> str:
-    """The cause with what it means; "" where there is none."""
+def why(flow: Flow, told: Why | None = None) -> str:
+    """The cause, and what happened or else what the cause means; "" where there is none."""
+    from clew.reconstruct.causes import MEANINGS
+
+    if told is not None:
+        return next((f"{cause.name}: {cause.said}" for cause in told.causes if cause.explains), "")
     if not flow.cause:
         return ""
-    words = CAUSES.get(flow.cause)
-    return f"{flow.cause}: {words}" if words else flow.cause
+    meaning = MEANINGS.get(flow.cause, "").rstrip(".")
+    return f"{flow.cause}: {meaning[:1].lower()}{meaning[1:]}" if meaning else flow.cause
 
 
 def owed(flow: Flow, as_of: datetime | None) -> str:

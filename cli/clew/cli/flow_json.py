@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clew.reconstruct.model import (
         Flow,
         FlowDetail,
+        FlowGroup,
         Observation,
         Owed,
         SourceStatus,
@@ -60,6 +61,26 @@ def flow(found: Flow) -> dict[str, Any]:
     }
 
 
+def group(found: FlowGroup, by: str) -> dict[str, Any]:
+    """One line of ``clew flows --by … --json``."""
+    return {
+        "schema": SCHEMA,
+        "by": by,
+        "value": found.value,
+        "flows": found.flows,
+        "causes": dict(found.causes),
+        "oldest": time(found.oldest),
+        "newest": time(found.newest),
+        "first": time(found.first),
+        "example": found.example,
+        "scope": found.scope,
+        "changes": [
+            {"kind": one.kind, "name": one.name, "value": one.value, "time": time(one.time)}
+            for one in found.changes
+        ],
+    }
+
+
 def owed(thing: Owed | None) -> dict[str, Any] | None:
     """What a flow waits for."""
     if thing is None:
@@ -74,11 +95,12 @@ def owed(thing: Owed | None) -> dict[str, Any] | None:
     }
 
 
-def detail(found: FlowDetail, as_of: datetime | None) -> dict[str, Any]:
+def detail(found: FlowDetail, as_of: datetime | None, refined: str | None) -> dict[str, Any]:
     """The whole of ``clew show --json``: the flow's line, and its steps, records and links."""
     return {
         **flow(found.flow),
         "as_of": time(as_of),
+        "refined_cause": refined,
         "steps": [step(one) for one in found.steps],
         "loose": [observation(one) for one in found.loose],
         "links": [{"flow_id": link.flow_id, "kind": link.kind, "via": link.via} for link in found.links],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from clew.cli.table import Column, table
 from clew.cli.units import count, duration, microseconds, moment, moments
+from clew.reconstruct.model import OWED_CAUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,6 +68,9 @@ def why(flow: Flow) -> str:
     if flow.owed is not None:
         by = f" by {flow.owed.service}" if flow.owed.service else ""
         owed = f"{'end of ' if flow.owed.kind == 'end' else ''}{flow.owed.name}{by}"
+        if flow.status == "stuck" and OWED_CAUSES.get(flow.owed.kind) != flow.cause:
+            # What is owed longest is not what the cause is about: they must not read as one.
+            owed = f"lacks {owed}"
     said = ": ".join(part for part in (flow.cause, owed) if part)
     return ", ".join(part for part in (said, "late" if flow.late else "") if part)
 

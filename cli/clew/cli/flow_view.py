@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clew.cli.look import Line, Look
+    from clew.reconstruct.causes.why import Why
     from clew.reconstruct.model import FlowDetail, Step
 
 OFFSETS_FROM = 100
@@ -46,10 +47,12 @@ class Columns(NamedTuple):
     bar: int
 
 
-def view(detail: FlowDetail, look: Look, details: Details, as_of: datetime | None) -> Iterator[Line]:
+def view(
+    detail: FlowDetail, look: Look, details: Details, as_of: datetime | None, told: Why | None = None
+) -> Iterator[Line]:
     """The whole answer of ``clew show``."""
     notes = Notes(detail.flow, look, details)
-    yield from head(detail, look, as_of)
+    yield from head(detail, look, as_of, told)
     if detail.steps:
         yield look.line()
         yield from tree(detail, notes)

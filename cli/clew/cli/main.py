@@ -34,6 +34,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("stuck", "flows", "Ask", "List the flows that wait for something overdue."),
     Entry("failed", "flows", "Ask", "List the flows that failed."),
     Entry("dead", "flows", "Ask", "List the flows with a message in a dead-letter queue."),
+    Entry("why", "why", "Ask", "Say why a flow is as it is, by which records, and what to do."),
     Entry("show", "show", "Ask", "Draw one flow, found by any ID you hold."),
     Entry("types", "types", "Ask", "List flow types: success, durations, variants."),
     Entry("variants", "variants", "Ask", "List the ways that flows of a type go."),

@@ -59,6 +59,21 @@ class StepKind(StrEnum):
     """An event that a log or history tells of, neither published nor handled."""
 
 
+OWED_CAUSES = {
+    "handling": "never_consumed",
+    "end": "slow_step",
+    "retry": "processing_failed",
+    "step": "never_published",
+}
+"""What is owed → the cause of a flow that is stuck (or, for a retry, failed) by it.
+
+Of a stuck flow's overdue waits the most telling gives the cause: a handler that still fails
+says more than a span that does not end, that more than a message that nobody handles, and
+that more than a definition's step that did not come. :mod:`clew.reconstruct.causes` looks
+at the flow's own steps and refines it.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Owed:
     """A named thing that a flow waits for."""
@@ -174,6 +189,12 @@ class FlowDetail:
     links: tuple[FlowLink, ...]
     truncated: int
     """Number of records left out because the flow is larger than the limit asked for."""
+    waits: tuple[Owed, ...] = ()
+    """All that is owed, the earliest deadline first; ``flow.owed`` is one of them."""
+    senders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Owed event → the services that send it, in whatever flow."""
+    tellers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Owed name → the sources that told of such things, in whatever flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +214,49 @@ class FlowFilter:
     """started, last, records, errors, duration, type, status, owed"""
     descending: bool = True
     limit: int | None = None
+
+
+class GroupBy(StrEnum):
+    """What flows may be grouped by."""
+
+    CAUSE = "cause"
+    STEP = "step"
+    SERVICE = "service"
+    TYPE = "type"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that was seen for the first time shortly before a group's first sighting."""
+
+    kind: str
+    """schema_version (of the event ``name``), error_type (of the service ``name``) or service."""
+    name: str
+    value: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FlowGroup:
+    """Flows that have one thing in common."""
+
+    value: str | None
+    """The cause, step, service or type; None where the flows have none."""
+    flows: int
+    causes: Mapping[str, int]
+    """Stored cause → flows; those without a cause are not among them."""
+    oldest: datetime | None
+    """Since when the flow that waits for longest is owed something; where nothing is owed, its last record."""
+    newest: datetime | None
+    """The same of the flow that has waited for the shortest time."""
+    first: datetime | None
+    """First sighting: the last record of the flow that stopped first."""
+    example: str
+    """ID of that flow."""
+    scope: str
+    """Its scope."""
+    changes: tuple[Change, ...]
+    """What changed right before the first sighting, as far as the records are sure of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         Flow,
         FlowDetail,
         FlowFilter,
+        FlowGroup,
+        GroupBy,
         KeyReport,
         Match,
         Settings,
@@ -88,6 +90,10 @@ class Store(Protocol):
 
     def flows(self, which: FlowFilter, as_of: datetime | None = None) -> Iterator[Flow]:
         """Flows in the order asked for, ties by flow_id; read in chunks of bounded size."""
+        ...
+
+    def groups(self, which: FlowFilter, by: GroupBy, as_of: datetime | None = None) -> list[FlowGroup]:
+        """Flows by what they have in common, the largest group first; ``which.limit`` counts groups."""
         ...
 
     def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:

@@ -150,6 +150,10 @@ def _tries(ran: DemoRun) -> Iterator[tuple[str, str]]:
     yield "clew flows", "every flow, the newest first"
     if "stuck" in ran.samples:
         yield "clew stuck", "what waits for something overdue, and for what"
+        yield "clew stuck --by step", "the same in a few lines"
+    sample = ran.samples.get("dead_lettered") or ran.samples.get("stuck")
+    if sample is not None and sample.correlation_id:
+        yield f"clew why {shlex.quote(sample.correlation_id)}", "one sentence, its evidence, what to do next"
     for status in _INTERESTING:
         sample = ran.samples.get(status)
         if sample is not None and sample.correlation_id:

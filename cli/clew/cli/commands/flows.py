@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from clew.cli.terminal import Terminal
     from clew.reconstruct.model import FlowFilter, Summary
+    from clew.reconstruct.store import Store
 
 STATUSES = (
     "cancelled",
@@ -28,6 +30,7 @@ STATUSES = (
 SORTS = ("started", "last", "records", "errors", "duration", "type", "status", "owed")
 ASCENDING = frozenset({"type", "status", "owed"})
 """Orders whose first is the least: what is owed for longest has been owed since the earliest time."""
+GROUPINGS = ("cause", "step", "service", "type")
 PAGE = 50
 """Flows that a person sees unless --limit says otherwise."""
 
@@ -83,6 +86,13 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
                 default="last",
                 show_default=True,
                 help=f"By {', '.join(SORTS)}: the newest, the most, the longest come first.",
+            ),
+            option(
+                "--by",
+                env="FLOWS_BY",
+                type=click.Choice(GROUPINGS),
+                metavar="WHAT",
+                help=f"Group them instead, by {', '.join(GROUPINGS)}: how many, since when, what changed before.",
             ),
             option("--reverse", env="FLOWS_REVERSE", is_flag=True, help="The other way round."),
             option(
@@ -171,7 +181,9 @@ def _list(context: Context, statuses: tuple[str, ...], given: dict[str, Any]) ->
         at = moment(given["as_of"], newest)
         which = _which(statuses, given, at, newest)
         listed = 0
-        if given["as_json"]:
+        if given["by"]:
+            listed = _group(terminal, store, which, given, at)
+        elif given["as_json"]:
             from clew.cli import flow_json
 
             for found in store.flows(which, at):
@@ -191,13 +203,43 @@ def _list(context: Context, statuses: tuple[str, ...], given: dict[str, Any]) ->
             terminal.out(matched(summary, listed, terminal.look, more=more))
             terminal.out(standing(summary, terminal.look))
             if page:
-                terminal.hint(f"clew show {_word(page[0].flow_id)} draws the first")
+                terminal.hint(
+                    f"clew show {_word(page[0].flow_id)} draws the first; clew why says why it is so"
+                )
         if given["exit_code"] and listed:
             return Exit.FOUND
         wanted = [status for status in given["fail_on"] if not statuses or status in statuses]
         if wanted and any(store.flows(replace(which, statuses=_statuses(wanted), limit=1), at)):
             return Exit.FOUND
     return Exit.FINE
+
+
+def _group(
+    terminal: Terminal, store: Store, which: FlowFilter, given: dict[str, Any], at: datetime | None
+) -> int:
+    """Print the groups; give how many there are."""
+    from clew.reconstruct.model import GroupBy
+
+    groups = store.groups(which, GroupBy(given["by"]), at)
+    if given["as_json"]:
+        from clew.cli import flow_json
+
+        for found in groups:
+            terminal.json(flow_json.group(found, given["by"]))
+        return len(groups)
+    from clew.cli.flow_table import matched, standing
+    from clew.cli.group_table import group_table
+
+    summary = store.summary(at)
+    terminal.out(group_table(groups, given["by"], summary.as_of, terminal.look))
+    if groups:
+        terminal.out(terminal.look.line())
+    else:
+        terminal.out(matched(summary, 0, terminal.look, more=False))
+    terminal.out(standing(summary, terminal.look))
+    if groups:
+        terminal.hint(f"clew why {_word(groups[0].example)} explains the first of the largest group")
+    return len(groups)
 
 
 def _which(

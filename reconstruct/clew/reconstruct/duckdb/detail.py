@@ -10,6 +10,7 @@ from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.linking import linked
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows
 from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS
+from clew.reconstruct.duckdb.surroundings import senders, tellers, waits
 from clew.reconstruct.model import Evidence, Flow, FlowDetail, Settings
 from clew.reconstruct.passes.order import order
 from clew.reconstruct.salt import salt
@@ -44,12 +45,16 @@ def detail(
     rows = _records(connection, flow, flows[0], limit)
     truncated = max(0, flows[0].records - len(rows))
     steps, loose = order(rows)
+    owed = waits(connection, flow, settings.limit_us)
     return FlowDetail(
         flow=flows[0],
         steps=steps,
         loose=loose,
         links=linked(connection, flow, scope, settings),
         truncated=truncated,
+        waits=owed,
+        senders=senders(connection, owed),
+        tellers=tellers(connection, owed, scope),
     )
 
 

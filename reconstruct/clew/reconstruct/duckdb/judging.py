@@ -9,18 +9,23 @@ from __future__ import annotations
 from datetime import datetime
 
 from clew.reconstruct.duckdb.schema import OUTCOMES, WAITS
-from clew.reconstruct.model import Status
+from clew.reconstruct.model import OWED_CAUSES, Status
 
 _KIND = {name: number for number, name in enumerate(WAITS)}
 _OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
 
-CAUSES = {
-    "handling": "never_consumed",
-    "end": "slow_step",
-    "retry": "processing_failed",
-    "step": "never_published",
-}
-"""What is owed → the cause of a flow that is stuck (or, for a retry, failed) by it."""
+
+def open_waits(limit_us: int, only: str = "true") -> str:
+    """A SELECT of what is owed: flow, kind, since, name, service, destination, deadline."""
+    looked_for = f"({_KIND['parent']}, {_KIND['cause']})"
+    names = " ".join(f"WHEN {number} THEN '{name}'" for name, number in _KIND.items())
+    return f"""
+        SELECT w.flow, CASE w.kind {names} END AS kind, w.since, w.name, w.service, w.destination,
+            w.since + to_microseconds(coalesce(w.limit_us, {limit_us})) AS deadline
+        FROM store.waits AS w
+        WHERE {only} AND w.kind NOT IN {looked_for}
+          AND (w.channel IS NULL OR w.channel IN (SELECT channel FROM store.channels))
+    """
 
 
 def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> str:
@@ -31,9 +36,7 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
     """
     only = f"flow = {flow}" if flow is not None else "true"
     now = f"TIMESTAMP '{as_of.isoformat(sep=' ')}'" if as_of else "TIMESTAMP '-infinity'"
-    looked_for = f"({_KIND['parent']}, {_KIND['cause']})"
-    names = " ".join(f"WHEN {number} THEN '{name}'" for name, number in _KIND.items())
-    causes = " ".join(f"WHEN '{kind}' THEN '{cause}'" for kind, cause in CAUSES.items())
+    causes = " ".join(f"WHEN '{kind}' THEN '{cause}'" for kind, cause in OWED_CAUSES.items())
     holding = {
         Status.CANCELLED: f"outcome = {_OUTCOME['cancelled']}",
         Status.DEAD_LETTERED: "dead_open > 0",
@@ -52,22 +55,20 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
     )
     return f"""
         WITH
-            open_wait AS (
-                SELECT w.flow, CASE w.kind {names} END AS kind, w.since, w.name, w.service, w.destination,
-                    w.since + to_microseconds(coalesce(w.limit_us, {limit_us})) AS deadline
-                FROM store.waits AS w
-                WHERE {only} AND w.kind NOT IN {looked_for}
-                  AND (w.channel IS NULL OR w.channel IN (SELECT channel FROM store.channels))
-            ),
+            open_wait AS ({open_waits(limit_us, only)}),
             due AS (
-                SELECT flow, min(one) FILTER (kind <> 'retry') AS owed, min(one) FILTER (kind = 'retry') AS retry
+                SELECT flow, min(one) FILTER (kind <> 'retry') AS owed, min(one) FILTER (kind = 'retry') AS retry,
+                    coalesce(bool_or(kind = 'end' AND deadline < {now}), false) AS unended,
+                    coalesce(bool_or(kind = 'handling' AND deadline < {now}), false) AS unhandled
                 FROM (
-                    SELECT flow, kind, ROW(deadline, since, kind, name, service, destination) AS one FROM open_wait
+                    SELECT flow, kind, deadline,
+                        ROW(deadline, since, kind, name, service, destination) AS one
+                    FROM open_wait
                 )
                 GROUP BY flow
             ),
             stood AS (
-                SELECT f.*, d.owed, d.retry,
+                SELECT f.*, d.owed, d.retry, d.unended, d.unhandled,
                     coalesce(d.owed[1] < {now}, false) AS overdue,
                     coalesce(d.retry[1] < {now}, false) AS exhausted,
                     f.outcome = {_OUTCOME["completed"]}
@@ -80,7 +81,11 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
             CASE status
                 WHEN '{Status.DEAD_LETTERED}' THEN 'dead_lettered'
                 WHEN '{Status.FAILED}' THEN 'processing_failed'
-                WHEN '{Status.STUCK}' THEN CASE owed[3] {causes} END
+                WHEN '{Status.STUCK}' THEN CASE
+                    WHEN retry IS NOT NULL THEN 'retrying'
+                    WHEN unended THEN '{OWED_CAUSES["end"]}'
+                    WHEN unhandled THEN '{OWED_CAUSES["handling"]}'
+                    ELSE CASE owed[3] {causes} END END
                 WHEN '{Status.IN_PROGRESS}' THEN CASE
                     WHEN retry IS NOT NULL THEN 'retrying'
                     WHEN owed IS NULL THEN 'unknown_end' END

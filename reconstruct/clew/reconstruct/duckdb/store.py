@@ -18,6 +18,8 @@ from clew.reconstruct.model import (
     Flow,
     FlowDetail,
     FlowFilter,
+    FlowGroup,
+    GroupBy,
     KeyClass,
     KeyReport,
     Match,
@@ -116,6 +118,12 @@ class DuckStore:
             if len(page) < PAGE:
                 return
             start += PAGE
+
+    def groups(self, which: FlowFilter, by: GroupBy, as_of: datetime | None = None) -> list[FlowGroup]:
+        from clew.reconstruct.duckdb import grouping
+
+        with self._at(as_of) as (connection, now, settings):
+            return grouping.groups(connection, which, by, now, settings)
 
     def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:
         with self._file.reading() as connection:

@@ -1,0 +1,60 @@
+"""``clew why``: what a flow waits for or broke on, by which records, and what to do next."""
+
+from __future__ import annotations
+
+import click
+
+from clew.cli.exits import Exit
+from clew.cli.finding import choose, matches, nothing
+from clew.cli.options import Context, as_json, as_of, moment, option, scoped, stored
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@option(
+    "--all",
+    "everything",
+    env="WHY_ALL",
+    is_flag=True,
+    help="Every line of evidence; else the last of many are counted.",
+)
+@scoped
+@as_of
+@as_json
+@stored
+@click.pass_obj
+def why(
+    context: Context,
+    *,
+    id_: str,
+    everything: bool,
+    scope: str | None,
+    as_of: str | None,
+    as_json: bool,
+) -> int:
+    """Say why a flow is as it is: one sentence, every cause with its evidence, what to do next.
+
+    ID is any ID you hold: of the flow, an event, a trace, a span, a business key,
+    or the beginning of one.
+    """
+    from clew.reconstruct.causes.why import why as ask
+
+    terminal = context.terminal
+    with context.store() as store:
+        found = matches(store, id_, scope)
+        if len(found) > 1:
+            choose(found, id_, "why", terminal)
+            return Exit.USAGE
+        at = moment(as_of, lambda: store.summary().as_of)
+        told = ask(store, found[0].flow_id, found[0].scope, at)
+    if told is None:
+        raise nothing(id_, scope)
+    if as_json:
+        from clew.cli.why_json import why_json
+
+        terminal.json(why_json(told))
+        return Exit.FINE
+    from clew.cli.why_view import why_view
+
+    terminal.out(why_view(told, terminal.look, context.commands, everything=everything))
+    return Exit.FINE

@@ -1,0 +1,65 @@
+"""From the ID that a person gives to one flow, for the commands that take one."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from clew.cli.errors import NothingFound, UsageMistake
+
+if TYPE_CHECKING:
+    from clew.cli.terminal import Terminal
+    from clew.reconstruct.model import Match
+    from clew.reconstruct.store import Store
+
+MATCHES = 20
+
+
+def matches(store: Store, text: str, scope: str | None) -> list[Match]:
+    """The flows that ``text`` leads to, by the best thing that it is there.
+
+    Raises:
+        NothingFound: it leads to none.
+        UsageMistake: it is empty.
+    """
+    wanted = text.strip().removesuffix("…").removesuffix("...")
+    if not wanted:
+        raise UsageMistake("the ID is empty", help="clew flows lists the flows and their IDs")
+    found = store.find(wanted, scope, MATCHES + 1)
+    best = [match for match in found if match.what == "flow"] or [
+        match for match in found if match.what != "prefix"
+    ]
+    flows: dict[tuple[str, str], Match] = {}
+    for match in best or found:
+        flows.setdefault((match.flow_id, match.scope), match)
+    if not flows:
+        raise nothing(text, scope)
+    return list(flows.values())
+
+
+def choose(found: list[Match], text: str, command: str, terminal: Terminal) -> None:
+    """Say that an ID leads to several flows, and how ``command`` gets each."""
+    look = terminal.look
+    many = f"more than {MATCHES}" if len(found) > MATCHES else str(len(found))
+    terminal.say(look.line("error: ", "error").add(f"{text!r} leads to {many} flows:"))
+    for match in found[:MATCHES]:
+        scope = f" --scope {shlex.quote(match.scope)}" if match.scope else ""
+        line = look.line(f"  clew {command} {shlex.quote(match.flow_id)}{scope}", "name")
+        terminal.say(line.add(f"   as {match.what}", "faint"))
+    names = {match.what for match in found} - {"flow", "event", "trace", "span", "prefix"}
+    hint = f"{command} one of them, or give more of the ID"
+    if command == "why":
+        hint = "ask for one of them, or give more of the ID"
+    if names:
+        hint += f"; clew flows --key {shlex.quote(f'{min(names)}={text}')} compares them"
+    terminal.say(look.wrap(hint, first=look.line("help: ", "help")))
+
+
+def nothing(text: str, scope: str | None) -> NothingFound:
+    """The error for an ID that leads nowhere."""
+    within = f" in scope {scope!r}" if scope else ""
+    hints = ["looked for a flow, event, trace, span and key value of that text, whole or as a beginning"]
+    if scope:
+        hints.append("try without --scope")
+    hints.append("clew flows lists what is there; clew sources what was read")
+    return NothingFound(f"nothing is known under {text!r}{within}", help="; ".join(hints))

@@ -1,0 +1,46 @@
+"""``waiting_for_join``: parts of a join came, and another did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from clew.reconstruct.causes.cause import Action, Cause, Rule
+from clew.reconstruct.causes.scene import Scene, clue, names
+from clew.reconstruct.model import Step
+
+
+def find(scene: Scene) -> Iterator[Cause]:
+    """Owed steps of a definition of which some came, none of these after another.
+
+    Steps that led to each other are a sequence, which has no join; where only one came
+    nothing tells the two apart.
+    """
+    overdue = scene.overdue("step")
+    definition = scene.definition
+    if not overdue or definition is None:
+        return
+    owed = {step.event for step in definition.steps}
+    lacking = [one.name for one in overdue if one.name in owed]
+    seen: dict[str, Step] = {}
+    for step in scene.detail.steps:
+        if step.name in owed and step.name not in lacking:
+            seen.setdefault(step.name, step)
+    parts = list(seen.values())
+    above = {step.id: {one.id for one in scene.above(step)} for step in parts}
+    apart = all(
+        one.id not in above[other.id] and other.id not in above[one.id]
+        for one in parts
+        for other in parts
+        if one is not other
+    )
+    if not lacking or len(parts) <= 1 or not apart:
+        return
+    yield Cause(
+        RULE.name,
+        f"it has {names(seen)} and lacks {names(lacking)}",
+        tuple(clue(f"{step.name} came", step) for step in parts),
+        (Action(f"find out why {lacking[0]} did not come", ("show", scene.detail.flow.flow_id, "--logs")),),
+    )
+
+
+RULE = Rule("waiting_for_join", "Parts of a join came, and another did not.", find)

@@ -1,0 +1,149 @@
+"""Asking a store for flows by what they have in common."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from tests.conformance.records import at, batch, log, span
+from tests.conformance.store_case import Open, StoreCase
+
+from clew.reconstruct.definitions import Definition, Rule
+from clew.reconstruct.model import Change, FlowFilter, GroupBy, Settings, Status
+from clew.reconstruct.store import Store
+
+HOUR = 3_600
+DEFINITION = Definition(
+    "order", ("Placed",), (Rule(1, ("Paid",)), Rule(2, ("Sent",), "depot")), limit_us=60_000_000
+)
+STUCK = FlowFilter(statuses=(Status.STUCK,))
+
+
+def order(second: float, name: str, *events: str, **more: Any) -> list[dict[str, Any]]:
+    """An order that came as far as ``events``, one a second."""
+    services = {"Placed": "shop", "Paid": "bank", "Sent": "depot"}
+    return [
+        log(second + later, name=event, service=services[event], correlation_id=name, **more)
+        for later, event in enumerate(("Placed", *events))
+    ]
+
+
+class GroupingConformance(StoreCase):
+    """Groups, their sizes and times, and what changed before them."""
+
+    def test_flows_are_grouped_by_cause_step_service_and_type(self, open_store: Open) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+        store.write(
+            batch(
+                [
+                    *order(0, "a", "Paid", "Sent"),
+                    *order(10, "b", "Paid"),
+                    *order(20, "c", "Paid"),
+                    *order(30, "d"),
+                    span(40, 45, "t1", "s1", name="POST /refunds", service="bank", status="error"),
+                ]
+            )
+        )
+        now = at(600)
+
+        def grouped(by: GroupBy, which: FlowFilter | None = None) -> list[tuple[str | None, int]]:
+            return [(group.value, group.flows) for group in store.groups(which or FlowFilter(), by, now)]
+
+        assert grouped(GroupBy.CAUSE) == [("never_published", 3), ("processing_failed", 1), (None, 1)]
+        assert grouped(GroupBy.STEP) == [("Sent", 2), ("POST /refunds", 1), ("Paid", 1), (None, 1)]
+        assert grouped(GroupBy.SERVICE) == [("bank", 2), ("depot", 2), (None, 1)]
+        assert grouped(GroupBy.TYPE) == [("order", 4), ("POST /refunds", 1)]
+        assert grouped(GroupBy.STEP, STUCK) == [("Sent", 2), ("Paid", 1)]
+        assert grouped(GroupBy.TYPE, FlowFilter(limit=1)) == [("order", 4)]
+        assert grouped(GroupBy.TYPE, FlowFilter(services=("nobody",))) == []
+        assert [dict(group.causes) for group in store.groups(FlowFilter(), GroupBy.TYPE, now)] == [
+            {"never_published": 3},
+            {"processing_failed": 1},
+        ]
+        assert store.groups(STUCK, GroupBy.CAUSE, at(0)) == [], "nothing is stuck yet"
+
+    def test_a_group_tells_since_when_its_first_sighting_and_that_flow(self, open_store: Open) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+        store.write(
+            batch([*order(0, "late", "Paid"), *order(10, "b"), *order(0.5, "first"), *order(20, "c")])
+        )
+        (group,) = store.groups(STUCK, GroupBy.CAUSE, at(600))
+        assert (group.oldest, group.newest) == (at(0), at(20))
+        assert (group.first, group.example, group.scope) == (at(0.5), "first", "")
+
+    def test_a_group_is_of_several_scopes_and_its_example_of_one(self, store: Store) -> None:
+        for scope in ("live", "test"):
+            store.write(batch([span(0, None, f"t-{scope}", "s", name="work")], source=scope, scope=scope))
+        (group,) = store.groups(STUCK, GroupBy.STEP, at(HOUR))
+        assert (group.value, group.flows, group.example, group.scope) == ("end of work", 2, "t-live", "live")
+        (group,) = store.groups(FlowFilter(statuses=(Status.STUCK,), scope="test"), GroupBy.STEP, at(HOUR))
+        assert (group.flows, group.example, group.scope) == (1, "t-test", "test")
+
+    def test_a_schema_version_first_seen_right_before_the_first_sighting_is_told(
+        self, open_store: Open
+    ) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+        broken = order(2 * HOUR, "broken-1", schema_version="3") + order(
+            2 * HOUR + 9, "broken-2", schema_version="3"
+        )
+        store.write(batch([*order(0, "good", "Paid", "Sent", schema_version="2"), *broken]))
+        (group,) = store.groups(STUCK, GroupBy.CAUSE, at(3 * HOUR))
+        assert group.changes == (Change("schema_version", "Placed", "3", at(2 * HOUR)),)
+
+    def test_an_error_type_and_a_service_first_seen_right_before_are_told(self, open_store: Open) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+        store.write(
+            batch(
+                [
+                    *order(0, "good", "Paid", "Sent"),
+                    log(2 * HOUR, name="Placed", service="shop", correlation_id="bad"),
+                    log(
+                        2 * HOUR + 1,
+                        body="no",
+                        service="shop",
+                        severity="ERROR",
+                        error_type="Refused",
+                        correlation_id="bad",
+                    ),
+                    log(2 * HOUR + 2, body="hello", service="newcomer", correlation_id="bad"),
+                ]
+            )
+        )
+        (group,) = store.groups(STUCK, GroupBy.CAUSE, at(3 * HOUR))
+        assert group.changes == (
+            Change("error_type", "shop", "Refused", at(2 * HOUR + 1)),
+            Change("service", "newcomer", "newcomer", at(2 * HOUR + 2)),
+        )
+
+    def test_what_is_new_in_a_stores_first_hour_is_no_change(self, open_store: Open) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+        good = order(0, "good", "Paid", "Sent", schema_version="2")
+        store.write(batch([*good, *order(HOUR - 1, "early", schema_version="3")]))
+        assert [group.changes for group in store.groups(STUCK, GroupBy.CAUSE, at(9 * HOUR))] == [()]
+
+    def test_what_went_well_for_longer_than_ten_minutes_is_no_change(self, open_store: Open) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+        good = order(0, "good", "Paid", "Sent", schema_version="2")
+        well = order(2 * HOUR, "well", "Paid", "Sent", schema_version="3")
+        broken = order(2 * HOUR + 601, "broken", schema_version="3")
+        store.write(batch([*good, *well, *broken]))
+        assert [group.changes for group in store.groups(STUCK, GroupBy.CAUSE, at(9 * HOUR))] == [()]
+
+    def test_many_changes_at_one_time_are_none(self, open_store: Open) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+        new = [log(2 * HOUR, service=f"s{number}", correlation_id="bad") for number in range(4)]
+        store.write(batch([*order(0, "good", "Paid", "Sent"), *order(2 * HOUR, "bad"), *new]))
+        assert [group.changes for group in store.groups(STUCK, GroupBy.CAUSE, at(9 * HOUR))] == [()]
+
+    def test_groups_at_an_earlier_time_know_nothing_of_what_came_later(self, open_store: Open) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+        store.write(batch([*order(0, "a"), *order(600, "a", "Paid", "Sent"), *order(500, "b")]))
+        assert [group.flows for group in store.groups(STUCK, GroupBy.CAUSE, at(300))] == [1]
+        assert [group.example for group in store.groups(STUCK, GroupBy.CAUSE, at(2 * HOUR))] == ["b"]
+
+    def test_groups_count_the_flows_that_are_listed(self, store: Store) -> None:
+        rows = [log(number, name=f"A{number % 3}", correlation_id=f"f{number}") for number in range(100)]
+        store.write(batch(rows))
+        later = at(0) + timedelta(days=1)
+        for by in GroupBy:
+            assert sum(group.flows for group in store.groups(FlowFilter(), by, later)) == 100
