@@ -147,3 +147,23 @@ class GroupingConformance(StoreCase):
         later = at(0) + timedelta(days=1)
         for by in GroupBy:
             assert sum(group.flows for group in store.groups(FlowFilter(), by, later)) == 100
+
+    def test_a_flow_tells_all_that_it_owes_and_who_sends_and_tells_of_such_elsewhere(
+        self, open_store: Open
+    ) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+        store.write(batch(order(0, "good", "Paid", "Sent"), source="depot.log", scope="live"))
+        store.write(batch(order(0, "other", "Paid", "Sent"), source="elsewhere.log", scope="test"))
+        store.write(batch(order(10, "bad"), source="shop.log", scope="live"))
+        detail = store.flow("bad", "live", at(600))
+        assert detail is not None
+        assert [(owed.kind, owed.name, owed.service, owed.since, owed.deadline) for owed in detail.waits] == [
+            ("step", "Paid", None, at(10), at(70)),
+            ("step", "Sent", "depot", at(10), at(70)),
+        ]
+        assert detail.waits[0] == detail.flow.owed
+        assert detail.senders == {"Paid": ("bank",), "Sent": ("depot",)}
+        assert detail.tellers == {"Paid": ("depot.log",), "Sent": ("depot.log",)}, "of its own scope alone"
+        done = store.flow("good", "live", at(600))
+        assert done is not None
+        assert (done.waits, done.senders, done.tellers) == ((), {}, {})

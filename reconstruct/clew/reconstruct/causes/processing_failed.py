@@ -18,12 +18,12 @@ def find(scene: Scene) -> Iterator[Cause]:
     flow = scene.detail.flow
     if Status.FAILED not in (flow.status, *flow.also):
         return
-    found = [_cause(scene, tries) for tries in unanswered(scene)]
+    found = [_cause(scene, tries) for tries in unanswered(scene)[:MOST]]
     if not found:
-        found = [_broken(scene, step) for step in innermost(scene)]
+        found = [_broken(scene, step) for step in innermost(scene)[:MOST]]
     if not found:
         found = [_bad_end(scene)]
-    yield from found[:MOST]
+    yield from found
 
 
 def unanswered(scene: Scene, *, dead: bool = False) -> list[list[Step]]:

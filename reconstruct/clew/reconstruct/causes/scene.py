@@ -142,8 +142,8 @@ class Scene:
         """What a step is about: of a handling that only a span tells of, what was published."""
         sent = self.cause_of(step)
         if step.kind is StepKind.HANDLING and sent is not None and sent.kind is StepKind.PUBLISH:
-            return sent.name
-        return step.name
+            return bounded(sent.name)
+        return bounded(step.name)
 
     def event(self, step: Step) -> str:
         """``OrderPlaced (orders/3@812)``: the name, with coordinates where they are told."""
@@ -193,17 +193,21 @@ def place(step: Step) -> str:
 
 def error(step: Step) -> str:
     """``PaymentTimeout (no answer within 2 s)``: the type without its package, and what it says."""
-    kind = (step.error_type or "").rpartition(".")[2]
+    kind = bounded((step.error_type or "").rpartition(".")[2])
     said = shortened(step.error_message or "")
     if kind and said and said != kind:
         return f"{kind} ({said})"
     return kind or said
 
 
+def bounded(text: str) -> str:
+    """The text, or the beginning of a long one."""
+    return text[:LONGEST] + "..." if len(text) > LONGEST else text
+
+
 def shortened(text: str) -> str:
     """Text on one line, and the beginning of a long one."""
-    line = " ".join(text[: 2 * LONGEST].split())
-    return line[:LONGEST] + "..." if len(line) > LONGEST else line
+    return bounded(" ".join(text[: 2 * LONGEST].split()))
 
 
 def failure(step: Step) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from clew.reconstruct.causes import Cause, Child, Scene, explain
+from clew.reconstruct.causes.scene import bounded
 from clew.reconstruct.causes.wording import at, between, short, spoken
 from clew.reconstruct.model import Flow, FlowDetail, Status
 
@@ -101,7 +102,7 @@ class _Asking:
 
 def sentence(flow: Flow, causes: tuple[Cause, ...], as_of: datetime | None) -> str:
     """What the on-call engineer would have written after an hour."""
-    said = f"{flow.type} {short(flow.flow_id)}".strip() + _standing(flow, as_of)
+    said = f"{bounded(flow.type)} {short(flow.flow_id)}".strip() + _standing(flow, as_of)
     explaining = [cause for cause in causes if cause.explains]
     if not explaining:
         return said + "."
@@ -130,7 +131,6 @@ def _standing(flow: Flow, as_of: datetime | None) -> str:
     since = f" since {spoken(waited)}" if waited is not None else ""
     left = between(as_of, owed.deadline)
     due = f", due in {spoken(left)}" if left is not None and left > 0 else ""
-    what = {"handling": f"a handling of {owed.name}", "end": f"the end of {owed.name}"}.get(
-        owed.kind, owed.name
-    )
+    name = bounded(owed.name)
+    what = {"handling": f"a handling of {name}", "end": f"the end of {name}"}.get(owed.kind, name)
     return f" waits for {what}{since}{due}"
