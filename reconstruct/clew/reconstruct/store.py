@@ -146,8 +146,8 @@ class Store(Protocol):
     ) -> Comparison:
         """Every measure of flows that started in two windows, significant changes first, the surest of them first.
 
-        What counts as significant is told in :mod:`clew.reconstruct.significance`. Without
-        flows in either window there are zero flows and no changes.
+        What counts as significant is told in :mod:`clew.reconstruct.significance`. A flow in
+        both windows counts as after. Without flows in either there are zero and no changes.
         """
         ...
 

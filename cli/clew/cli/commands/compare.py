@@ -130,7 +130,7 @@ def _windows(asked: Asked, given: dict[str, Any]) -> tuple[Window, Window]:
     """The windows that the options name.
 
     Raises:
-        UsageMistake: they name none, or both ways.
+        UsageMistake: they name none, or both ways, or windows that overlap.
     """
     from clew.reconstruct.reports import Window
 
@@ -144,7 +144,14 @@ def _windows(asked: Asked, given: dict[str, Any]) -> tuple[Window, Window]:
     if before is None or after is None:
         raise UsageMistake("one window is named, two are needed", help=how)
     first, second = (Window(*(asked.moment(end or None) for end in one)) for one in (before, after))
+    if _reaches(first, second) and _reaches(second, first):
+        raise UsageMistake("the two windows overlap", help="each flow can be in one of them only; " + how)
     return first, second
+
+
+def _reaches(one: Window, other: Window) -> bool:
+    """Whether ``one`` begins before ``other`` ends."""
+    return one.since is None or other.until is None or one.since < other.until
 
 
 def _rest(found: Comparison, significant: int, shown: int, look: Look) -> Iterator[Line]:
