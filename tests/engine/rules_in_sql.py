@@ -27,6 +27,8 @@ NO_MEMBERS = """
         hash(name, service, version) AS series, 'log' AS kind, false AS handles, time AS moment
     FROM given;
 """
+LIMIT_US = 7_000_000
+"""The default limit: less than some of the definitions' limits and more than others."""
 EVENT: dict[str, pa.DataType] = {
     "flow": pa.int32(),
     "name": pa.string(),
@@ -42,7 +44,7 @@ def dues(
     definitions: Sequence[Definition],
     flows: Sequence[Sequence[Event]],
 ) -> list[set[tuple[Any, ...]]]:
-    """Of each flow: (rules, needs, since, deadline). Where no limit says one, the deadline is None."""
+    """Of each flow: (rules, needs, since, deadline)."""
     told = [(number, *event) for number, events in enumerate(flows) for event in events]
     rows = [dict(zip(EVENT, (*event, record), strict=True)) for record, event in enumerate(told)]
     connection.register("given", pa.Table.from_pylist(rows, pa.schema(EVENT)))
@@ -55,6 +57,7 @@ def dues(
             first=1,
             names=KeyNames.of(Settings()),
             definitions=tuple(definitions),
+            limit_us=LIMIT_US,
             arrival=datetime.now(UTC).replace(tzinfo=None),
         )
     )
@@ -62,6 +65,6 @@ def dues(
     for flow, rules, needs, since, limit_us in connection.execute(
         "SELECT flow, rules, needs, since, limit_us FROM due"
     ).fetchall():
-        deadline = None if limit_us is None else since + timedelta(microseconds=limit_us)
+        deadline = since + timedelta(microseconds=LIMIT_US if limit_us is None else limit_us)
         found[flow].add((tuple(rule & 0xFFFF for rule in rules), needs, since, deadline))
     return found

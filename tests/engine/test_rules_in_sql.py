@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import written_flows as flows
-from tests.engine.rules_in_sql import dues
+from tests.engine.rules_in_sql import LIMIT_US, dues
 from tests.engine.test_owed_properties import DAY, LATER, PATIENT, at, definition_of
 
 from clew.reconstruct.definitions import Definition
-from clew.reconstruct.owed import NEVER, Event, Standing, owed
+from clew.reconstruct.owed import Event, Limits, Standing, owed
 
 OTHER = definition_of({"start": "Other", "steps": ["E1", {"one_of": ["E2", "E3"]}], "ends": {"failed": "E4"}})
 """A definition that shares names with the others, and starts no flow of theirs."""
@@ -33,7 +33,7 @@ def plain(time: datetime | None) -> datetime | None:
 
 def reference(definition: Definition, events: Sequence[Event]) -> set[tuple[Any, ...]]:
     """What is owed; of a flow that ended half undone, what was left to undo."""
-    standing = owed(definition, events, LATER)
+    standing = owed(definition, events, LATER, LIMIT_US)
     dues = {(due.rules, due.needs, plain(due.since), plain(due.deadline)) for due in standing.owed}
     return dues or {*left_undone(definition, standing)}
 
@@ -42,16 +42,11 @@ def left_undone(definition: Definition, standing: Standing) -> Iterator[tuple[An
     undoing = standing.undoing
     if undoing is None or standing.started is None:
         return
-    whole = after(standing.started, definition.limit_us)
+    limits = Limits(definition.limit_us, LIMIT_US, standing.started, LATER)
     for number in undoing.left:
         rules = [rule for rule in definition.rules if number in rule.undoes]
-        deadline = max(min(after(undoing.last, rule.limit_us), whole) for rule in rules)
-        until = None if deadline == NEVER else plain(deadline)
-        yield tuple(rule.number for rule in rules), 1, plain(undoing.last), until
-
-
-def after(time: datetime, limit_us: int | None) -> datetime:
-    return NEVER if limit_us is None else time + timedelta(microseconds=limit_us)
+        due = limits.due(rules, 1, [undoing.last] * len(rules))
+        yield due.rules, 1, plain(due.since), plain(due.deadline)
 
 
 @st.composite

@@ -212,8 +212,11 @@ DUE = """
             JOIN rule_flow AS f ON f.definition = d.definition
         ),
         together AS (
-            SELECT flow, due, list(rule ORDER BY rule) AS rules, any_value(needs) AS needs, min(since) AS since,
-                list_sort(list(deadline), 'DESC', 'NULLS FIRST')[any_value(needs)] AS deadline,
+            SELECT flow, list(rule ORDER BY rule) AS rules, any_value(needs) AS needs, min(since) AS since,
+                -- The default limit is for the question to add, unless alternatives differ.
+                CASE WHEN count(deadline) > 0 OR min(since) < max(since)
+                    THEN list_sort(list(coalesce(deadline, since + $limit_us)), 'DESC')[any_value(needs)]
+                    END AS deadline,
                 list(name ORDER BY rule) AS names,
                 CASE WHEN count(*) = count(service) AND min(service) = max(service) THEN min(service) END AS service
             FROM each GROUP BY flow, due
@@ -268,5 +271,7 @@ def follow_rules(context: Context) -> None:
         context.run("CREATE OR REPLACE TEMP TABLE turned (flow UBIGINT, since BIGINT, last BIGINT)")
         return
     put_rules(context)
-    for sql in (EVENTS, FACTS, FORWARD, BACK, DUE, END):
+    for sql in (EVENTS, FACTS, FORWARD, BACK):
         context.connection.execute(sql)
+    context.run(DUE, {"limit_us": context.limit_us})
+    context.run(END)
