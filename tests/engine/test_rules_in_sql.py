@@ -15,7 +15,7 @@ from tests.engine.rules_in_sql import LIMIT_US, dues
 from tests.engine.test_owed_properties import DAY, LATER, PATIENT, at, definition_of
 
 from clew.reconstruct.definitions import Definition
-from clew.reconstruct.owed import Event, Limits, Standing, owed
+from clew.reconstruct.owed import Due, Event, Limits, Standing, owed
 
 OTHER = definition_of({"start": "Other", "steps": ["E1", {"one_of": ["E2", "E3"]}], "ends": {"failed": "E4"}})
 """A definition that shares names with the others, and starts no flow of theirs."""
@@ -32,21 +32,22 @@ def plain(time: datetime | None) -> datetime | None:
 
 
 def reference(definition: Definition, events: Sequence[Event]) -> set[tuple[Any, ...]]:
-    """What is owed; of a flow that ended half undone, what was left to undo."""
     standing = owed(definition, events, LATER, LIMIT_US)
-    dues = {(due.rules, due.needs, plain(due.since), plain(due.deadline)) for due in standing.owed}
-    return dues or {*left_undone(definition, standing)}
+    return {
+        (due.rules, due.needs, plain(due.since), plain(due.deadline))
+        for due in standing.owed or left_undone(definition, standing, LATER)
+    }
 
 
-def left_undone(definition: Definition, standing: Standing) -> Iterator[tuple[Any, ...]]:
-    undoing = standing.undoing
-    if undoing is None or standing.started is None:
-        return
-    limits = Limits(definition.limit_us, LIMIT_US, standing.started, LATER)
-    for number in undoing.left:
-        rules = [rule for rule in definition.rules if number in rule.undoes]
-        due = limits.due(rules, 1, [undoing.last] * len(rules))
-        yield due.rules, 1, plain(due.since), plain(due.deadline)
+def left_undone(definition: Definition, standing: Standing, as_of: datetime) -> list[Due]:
+    """What a flow that ended half undone leaves to undo: told, though nothing is owed after an end."""
+    if standing.undoing is None or standing.started is None:
+        return []
+    limits = Limits(definition.limit_us, LIMIT_US, standing.started, as_of)
+    groups = [
+        [rule for rule in definition.rules if number in rule.undoes] for number in standing.undoing.left
+    ]
+    return [limits.due(rules, 1, [standing.undoing.last] * len(rules)) for rules in groups]
 
 
 @st.composite
