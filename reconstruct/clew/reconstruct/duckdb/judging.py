@@ -42,8 +42,8 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
         Status.DEAD_LETTERED: "dead_open > 0",
         Status.FAILED: f"(outcome = {_OUTCOME['failed']} OR exhausted)",
         Status.COMPENSATED: f"outcome = {_OUTCOME['compensated']}",
-        Status.COMPENSATING: f"outcome = {_OUTCOME['compensating']}",
         Status.STUCK: "overdue",
+        Status.COMPENSATING: f"outcome = {_OUTCOME['compensating']}",
         Status.IN_PROGRESS: "(owed IS NOT NULL OR retry IS NOT NULL)",
         Status.COMPLETED: "finished",
     }
@@ -90,7 +90,7 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
                     WHEN retry IS NOT NULL THEN 'retrying'
                     WHEN owed IS NULL THEN 'unknown_end' END
             END AS cause,
-            CASE WHEN status IN ('{Status.FAILED}', '{Status.STUCK}', '{Status.IN_PROGRESS}', '{Status.DEAD_LETTERED}')
+            CASE WHEN status NOT IN ('{Status.COMPLETED}', '{Status.CANCELLED}', '{Status.COMPENSATED}')
                  THEN coalesce(CASE WHEN exhausted THEN retry END, owed, retry) END AS waits_for,
             coalesce(
                 status = '{Status.COMPLETED}'

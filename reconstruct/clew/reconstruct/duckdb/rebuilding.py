@@ -69,6 +69,7 @@ def replay(connection: duckdb.DuckDBPyConnection, rows: str, settings: Settings)
             first=first,
             names=names,
             definitions=settings.definitions,
+            limit_us=settings.limit_us,
             arrival=datetime.now(UTC).replace(tzinfo=None),
         )
         context.run(insertion(select, context.scope, names, numbers, rejects=False))

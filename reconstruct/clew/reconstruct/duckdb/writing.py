@@ -46,6 +46,7 @@ def put(connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch], setting
         first=int(newest) + 1,
         names=KeyNames.of(settings),
         definitions=settings.definitions,
+        limit_us=settings.limit_us,
         arrival=datetime.now(UTC).replace(tzinfo=None),
     )
     numbered = list(enumerate(batches, context.first))

@@ -33,6 +33,8 @@ class Context:
     """Number of the first batch of this run; it and all after it are new."""
     names: KeyNames
     definitions: tuple[Definition, ...]
+    limit_us: int
+    """The store's default limit, for what cannot wait for a question: see :mod:`.rules`."""
     arrival: datetime
     """When the batch arrived (UTC, naive): times a day beyond it are implausible."""
 

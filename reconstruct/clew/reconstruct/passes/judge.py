@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS, OUTCOMES
 from clew.reconstruct.keys import quoted
 from clew.reconstruct.passes.identify import anchor_of
+from clew.reconstruct.passes.rules import follow_rules
 from clew.reconstruct.passes.waits import find_waits
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FIRST = f"coalesce(epoch_us(moment), {NEVER})::HUGEINT * {NAMES} + t.name_no"
 
 def judge(context: Context) -> None:
     """Judge every touched flow anew from all its records."""
-    _defined(context)
+    follow_rules(context)
     _ends(context)
     find_waits(context)
     _count(context)
@@ -87,66 +88,17 @@ def _older_keys(columns: str, is_key: str) -> str:
     """
 
 
-def _defined(context: Context) -> None:
-    """``defined_flow``: flows whose definition's start was seen; ``hit``: its events seen."""
-    rows: list[str] = []
-    for definition in context.definitions:
-        rows.extend(
-            f"({quoted(definition.name)}, 'start', {quoted(event)}, NULL, NULL, NULL)"
-            for event in definition.start
-        )
-        for step in definition.steps:
-            limit = step.limit_us if step.limit_us is not None else definition.limit_us
-            service = quoted(step.service) if step.service else "NULL"
-            rows.append(
-                f"({quoted(definition.name)}, 'step', {quoted(step.event)}, {service}, NULL, "
-                f"{_number(limit)})"
-            )
-        rows.extend(
-            f"({quoted(definition.name)}, 'end', {quoted(event)}, NULL, {OUTCOME[outcome]}, "
-            f"{_number(definition.limit_us)})"
-            for event, outcome in definition.ends
-        )
-    numbered = ", ".join(f"({number}, {row[1:]}" for number, row in enumerate(rows, 1))
-    context.run(f"""
-        CREATE OR REPLACE TEMP TABLE written AS
-        SELECT number, type::VARCHAR AS type, role::VARCHAR AS role, event::VARCHAR AS event,
-            service::VARCHAR AS service, outcome::UTINYINT AS outcome, limit_us::BIGINT AS limit_us
-        FROM (VALUES {numbered or "(0, NULL, NULL, NULL, NULL, NULL, NULL)"})
-            AS w(number, type, role, event, service, outcome, limit_us)
-        WHERE type IS NOT NULL
-    """)
-    context.run("""
-        CREATE OR REPLACE TEMP TABLE hit AS
-        WITH
-            telling AS (
-                SELECT t.series, w.number FROM store.series AS t
-                JOIN written AS w ON w.event = t.name AND (w.service IS NULL OR w.service = t.service)
-                WHERE t.kind <> 'dead_letter'
-            ),
-            found AS (
-                SELECT m.flow, e.number, min(m.moment) AS moment
-                FROM member AS m JOIN telling AS e USING (series) GROUP BY m.flow, e.number
-            )
-        SELECT f.flow, f.number, w.type, w.role, w.event, w.outcome, f.moment
-        FROM found AS f JOIN written AS w USING (number)
-    """)
-    context.run("""
-        CREATE OR REPLACE TEMP TABLE defined_flow AS
-        SELECT flow, min(ROW(moment, type)) AS first, first[1] AS since, first[2] AS type
-        FROM hit WHERE role = 'start' GROUP BY flow
-    """)
-
-
 def _number(value: int | None) -> str:
     return "NULL" if value is None else str(value)
 
 
 def _ends(context: Context) -> None:
-    """``ending(flow, outcome, moment, own)``: how a flow ended, as the best witness tells.
+    """``ending(flow, outcome, moment, own, owes)``: how a flow ended, as the best witness tells.
 
     A history's own word comes first, unless the history goes on after it; then a written
-    definition's end; then a root span's error. ``own`` says that it is the first of these.
+    definition's end or undoing; then a root span's error; then that all steps of a definition
+    without an end were seen. ``own`` says that it is the first of these, ``owes`` that an
+    undoing has begun and owes something.
     """
     names = " ".join(f"WHEN {quoted(name)} THEN {number}" for name, number in OUTCOME.items() if number)
     context.run(f"""
@@ -158,14 +110,13 @@ def _ends(context: Context) -> None:
             GROUP BY flow
         ),
         told AS (
-            SELECT m.flow, CASE m.outcome {names} END AS outcome, m.until AS moment, 0 AS rank
+            SELECT m.flow, CASE m.outcome {names} END AS outcome, m.until AS moment, 0 AS rank, false AS owes
             FROM told AS m LEFT JOIN history AS h USING (flow)
             WHERE m.outcome IS NOT NULL AND NOT coalesce(m.until < h.last, false)
             UNION ALL
-            SELECT h.flow, h.outcome, h.moment, 1 AS rank
-            FROM hit AS h JOIN defined_flow AS d USING (flow, type) WHERE h.role = 'end'
+            SELECT flow, outcome, moment, CASE WHEN reached THEN 3 ELSE 1 END, owes FROM defined_end
             UNION ALL
-            SELECT m.flow, {OUTCOME["failed"]}, m.until, 2 AS rank
+            SELECT m.flow, {OUTCOME["failed"]}, m.until, 2, false
             FROM told AS m
             WHERE m.kind = 'span' AND m.parent_h IS NULL AND NOT m.shared AND m.status = 'error'
               AND m.operation IS NULL
@@ -176,17 +127,8 @@ def _ends(context: Context) -> None:
             ) AS nth
             FROM told WHERE outcome IS NOT NULL
         )
-        SELECT flow, outcome::UTINYINT AS outcome, moment, rank = 0 AS own FROM ranked WHERE nth = 1
-    """)
-    context.run(f"""
-        INSERT INTO ending
-        SELECT d.flow, {OUTCOME["completed"]}, max(h.moment), false
-        FROM defined_flow AS d
-        JOIN written AS w ON w.type = d.type AND w.role = 'step'
-        LEFT JOIN hit AS h ON h.flow = d.flow AND h.number = w.number
-        WHERE d.type NOT IN (SELECT type FROM written WHERE role = 'end')
-          AND d.flow NOT IN (SELECT flow FROM ending)
-        GROUP BY d.flow HAVING count(*) = count(h.flow)
+        SELECT flow, outcome::UTINYINT AS outcome, moment, rank = 0 AS own, owes
+        FROM ranked WHERE nth = 1
     """)
 
 

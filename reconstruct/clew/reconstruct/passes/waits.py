@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 KIND = {name: number for number, name in enumerate(WAITS)}
 FAILED = OUTCOMES.index("failed")
+COMPENSATING = OUTCOMES.index("compensating")
 
 
 def find_waits(context: Context) -> None:
     """Make ``wait``, ``channel_now``, ``missing_parent(flow, records)`` and ``dead_now(flow, unit)``.
 
-    Reads ``member``, ``step_of``, ``defined_flow``, ``hit``, ``written`` and ``ending``.
+    Reads ``member``, ``step_of``, ``due``, ``turned`` and ``ending``.
     """
     context.run("""
         CREATE OR REPLACE TEMP TABLE wait (
@@ -301,31 +302,26 @@ def _wait_for_retries(context: Context) -> None:
 
 
 def _wait_for_steps(context: Context) -> None:
-    """A definition's steps that were not seen, or its end where all were."""
+    """What a definition's rules owe, until the flow ended; what an undoing owes also then."""
     context.run(f"""
         INSERT INTO wait
-        WITH missing AS (
-            SELECT d.flow, w.number, d.since, w.limit_us, w.event, w.service
-            FROM defined_flow AS d
-            JOIN written AS w ON w.type = d.type AND w.role = 'step'
-            ANTI JOIN hit AS h ON h.flow = d.flow AND h.number = w.number
-            WHERE d.flow NOT IN (SELECT flow FROM ending)
-        )
-        SELECT flow, {KIND["step"]}, NULL, NULL, since, limit_us, event, service, NULL FROM missing
-        UNION ALL
-        SELECT d.flow, {KIND["step"]}, NULL, NULL, d.since, min(w.limit_us), arg_min(w.event, w.number),
-            NULL, NULL
-        FROM defined_flow AS d JOIN written AS w ON w.type = d.type AND w.role = 'end'
-        WHERE d.flow NOT IN (SELECT flow FROM ending) AND d.flow NOT IN (SELECT flow FROM missing)
-        GROUP BY d.flow, d.since
+        SELECT flow, {KIND["step"]}, NULL, NULL, since, limit_us, name, service, NULL FROM due
+        WHERE flow NOT IN (SELECT flow FROM ending WHERE NOT owes)
     """)
 
 
 def _forgive_what_ended(context: Context) -> None:
-    """What ended owes no handling and no end; what tells its own end owes no retry either."""
+    """What ended owes no handling and no end; what tells its own end owes no retry either.
+
+    A failure before the undoing began is what the undoing answers.
+    """
     context.run(f"""
         DELETE FROM wait
         WHERE kind IN ({KIND["handling"]}, {KIND["end"]})
-              AND flow IN (SELECT flow FROM ending WHERE outcome <> {FAILED} OR own)
+              AND flow IN (SELECT flow FROM ending WHERE outcome NOT IN ({FAILED}, {COMPENSATING}) OR own)
            OR kind = {KIND["retry"]} AND flow IN (SELECT flow FROM ending WHERE own)
+           OR kind = {KIND["retry"]} AND EXISTS (
+              SELECT 1 FROM turned AS u
+              WHERE u.flow = wait.flow AND wait.since <= make_timestamp(u.since)
+           )
     """)
