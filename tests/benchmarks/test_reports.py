@@ -40,5 +40,7 @@ def test_reports_on_a_large_store(inputs: Inputs, figures: Figures) -> None:
     for name in reports:
         value, detail = ratio(seconds(runs[name]), seconds(runs["grouping"]))
         figures.add(
-            Figure(f"`clew {name}` on {inputs.named(records)} records / grouping them once", value, 12, detail)
+            Figure(
+                f"`clew {name}` on {inputs.named(records)} records / grouping them once", value, 12, detail
+            )
         )
