@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conformance.records import at
 from tests.engine.pictures import Row, picture, put
+from tests.engine.test_owed_properties import definition_of
 
 from clew.reconstruct import open_store
 from clew.reconstruct.model import Settings
@@ -139,3 +140,24 @@ def test_reading_again_and_rebuilding_change_nothing(rows: list[Row], chances: r
     once, again, rebuilt = told(cut(rows, chances), rows, twice=True)
     assert again == once
     assert rebuilt == once
+
+
+@settings(FEW, max_examples=30)
+@given(
+    rows=GRAPHS,
+    chances=st.randoms(use_true_random=False),
+    flow=st.sampled_from(
+        [
+            {"start": "Placed", "steps": [{"event": "Paid", "service": "pay", "repeats": 2}, "Done"]},
+            {"start": "Placed", "steps": ["Paid"], "compensations": {"Done": "Paid"}, "limit": "1m"},
+            {"start": "Placed", "steps": [{"optional": ["Paid"]}], "ends": {"failed": "Done"}, "reuse": True},
+        ]
+    ),
+)
+def test_any_order_and_any_batches_give_written_flows_the_same(
+    rows: list[Row], chances: random.Random, flow: dict[str, Any]
+) -> None:
+    judged_by = Settings(definitions=(definition_of(flow),))
+    (whole,) = told([rows], rows, judged_by)
+    (other,) = told(cut(rows, chances), rows, judged_by)
+    assert other == whole

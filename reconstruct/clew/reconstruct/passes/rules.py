@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clew.reconstruct.passes.context import Context
 
 OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
+
 NOTHING = """
     CREATE OR REPLACE TEMP TABLE defined_flow (flow UBIGINT, definition INTEGER, type VARCHAR, since BIGINT);
     CREATE OR REPLACE TEMP TABLE due (
@@ -28,6 +29,7 @@ NOTHING = """
     CREATE OR REPLACE TEMP TABLE defined_end (
         flow UBIGINT, outcome UTINYINT, moment TIMESTAMP, reached BOOLEAN, owes BOOLEAN
     );
+    CREATE OR REPLACE TEMP TABLE turned (flow UBIGINT, since BIGINT, last BIGINT);
 """
 
 EVENTS = """
@@ -49,10 +51,9 @@ EVENTS = """
        AND coalesce(bool_or(e.by_service) FILTER (NOT m.handles), bool_or(e.by_service), false);
 
     -- A handling that does not say of which event is no other event, where the event itself is told.
-    DELETE FROM occurrence WHERE heard AND (flow, number) IN (SELECT (flow, number) FROM occurrence WHERE NOT heard);
-"""
+    DELETE FROM occurrence
+    WHERE heard AND (flow, number) IN (SELECT (flow, number) FROM occurrence WHERE NOT heard);
 
-FACTS = f"""
     CREATE OR REPLACE TEMP TABLE defined_flow AS
     SELECT flow, first[4] AS definition, first[3] AS type, first[2] AS since
     FROM (
@@ -63,7 +64,9 @@ FACTS = f"""
         WHERE n.role = 'start'
         GROUP BY o.flow
     );
+"""
 
+FACTS = f"""
     CREATE OR REPLACE TEMP TABLE told_end AS
     SELECT flow, last[1] AS time, last[2] AS outcome
     FROM (
@@ -89,7 +92,8 @@ FACTS = f"""
     GROUP BY h.flow, h.rule;
 
     CREATE OR REPLACE TEMP TABLE begun AS
-    SELECT DISTINCT s.flow, b.number AS branch, b.choice FROM seen AS s JOIN rule_branch AS b ON b.begun_by = s.rule;
+    SELECT DISTINCT s.flow, b.number AS branch, b.choice
+    FROM seen AS s JOIN rule_branch AS b ON b.begun_by = s.rule;
 
     -- Undoings at or after the last event of what they undo: in force.
     CREATE OR REPLACE TEMP TABLE undoing AS
@@ -218,7 +222,8 @@ DUE = """
                     THEN list_sort(list(coalesce(deadline, since + $limit_us)), 'DESC')[any_value(needs)]
                     END AS deadline,
                 list(name ORDER BY rule) AS names,
-                CASE WHEN count(*) = count(service) AND min(service) = max(service) THEN min(service) END AS service
+                CASE WHEN count(*) = count(service) AND min(service) = max(service)
+                    THEN min(service) END AS service
             FROM each GROUP BY flow, due
         )
     SELECT flow, rules, needs, CASE WHEN since > 0 THEN make_timestamp(since) END, deadline - since,
@@ -268,10 +273,14 @@ def follow_rules(context: Context) -> None:
     """
     context.connection.execute(NOTHING)
     if not context.definitions:
-        context.run("CREATE OR REPLACE TEMP TABLE turned (flow UBIGINT, since BIGINT, last BIGINT)")
         return
     put_rules(context)
-    for sql in (EVENTS, FACTS, FORWARD, BACK):
-        context.connection.execute(sql)
+    context.connection.execute(EVENTS)
+    if not context.count("SELECT count(*) FROM defined_flow"):
+        return
+    context.connection.execute(FACTS)
+    context.connection.execute(FORWARD)
+    if context.count("SELECT count(*) FROM turned"):
+        context.connection.execute(BACK)
     context.run(DUE, {"limit_us": context.limit_us})
     context.run(END)
