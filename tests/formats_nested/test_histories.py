@@ -125,3 +125,13 @@ def test_a_history_without_its_start_is_known_by_its_first_event(format: str, ev
     first, second, other = [row["trace_id"] for row in rows]
     assert first == second != other
     assert None not in (first, other)
+
+
+@pytest.mark.parametrize(
+    ("format", "fixture"),
+    [("temporal", "temporal-child.json"), ("step-functions", "step-functions-map.json")],
+)
+def test_whole_histories_are_decoded_row_by_row(format: str, fixture: str) -> None:
+    events, document = as_list(fixture)
+    assert plan(format, [document]).multiline is None
+    assert plan(format, [json.dumps(event) for event in events]).multiline is not None

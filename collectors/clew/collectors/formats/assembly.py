@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from clew.collectors.formats.compiler import compile_json
 from clew.collectors.formats.envelopes import OPENED, opened, rows_within
 from clew.collectors.formats.flat import compile_rows
 from clew.collectors.formats.grouping import complete_count, joined_lines, joined_parts
-from clew.collectors.formats.language import Field, Format, Shape
+from clew.collectors.formats.language import Field, Format, Multiline, Shape
 from clew.collectors.formats.lines import compile_lines
 from clew.collectors.formats.loader import built_in
 from clew.collectors.formats.output import Source
@@ -55,7 +56,7 @@ def assembled(
         names.append(format.name)
         unjoined = source
         source = parts
-    multiline = format.multiline
+    multiline = _multiline(format, inner)
     count = complete_count(unjoined, multiline)
     if multiline is not None:
         source = joined_lines(source, multiline)
@@ -66,6 +67,15 @@ def assembled(
         redacted(selects.short, settings.redaction) if selects.short else None,
         Grouping(count) if count else None,
     )
+
+
+def _multiline(format: Format, sample: Sequence[str]) -> Multiline | None:
+    """How units go on in others; whole documents, as the sample shows, do not, and decode row by row."""
+    multiline = format.multiline
+    if multiline is None or not format.rows:
+        return multiline
+    continues = re.compile(multiline.continues or "", re.ASCII)
+    return multiline if any(continues.search(unit) for unit in sample) else None
 
 
 def _check_zone(zone: str) -> None:
