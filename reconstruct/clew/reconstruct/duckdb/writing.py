@@ -180,9 +180,13 @@ def _learn_series(context: Context, first: int, select: str, *, rowwise: bool) -
         return
     _show(context, "WHERE position IN (SELECT place FROM unknown)" if rowwise else "")
     told = ", ".join(f"first({name})" for name in SERIES_COLUMNS)
+    # Materialized, or the conditions are pushed into the decoding, which grows by each layer.
     context.run(f"""
         INSERT INTO store.series
-        SELECT series, {told} FROM (SELECT *, {SERIES} AS series FROM ({select}))
+        WITH decoded AS MATERIALIZED (
+            SELECT {", ".join(SERIES_COLUMNS)}, reject, {SERIES} AS series FROM ({select})
+        )
+        SELECT series, {told} FROM decoded
         WHERE reject IS NULL AND series IN (SELECT series FROM unknown)
         GROUP BY series
     """)
