@@ -86,6 +86,15 @@ class Owed:
     service: str | None = None
     destination: str | None = None
 
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The events of which one, or so many, would do: ``A or B`` and ``2 of A, B, C`` name several."""
+        names = self.name
+        head, of, rest = names.partition(" of ")
+        if of and head.isdigit():
+            return tuple(rest.split(", "))
+        return tuple(names.split(" or "))
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:

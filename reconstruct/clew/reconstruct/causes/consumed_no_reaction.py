@@ -18,7 +18,7 @@ def find(scene: Scene) -> Iterator[Cause]:
     flows; where nobody ever sent it, there is none to name.
     """
     for owed in scene.overdue("step"):
-        senders = (owed.service,) if owed.service else scene.detail.senders.get(owed.name, ())
+        senders = scene.senders(owed)
         quiet = [step for step in scene.handlings if step.service in senders and _quiet(scene, step)]
         if quiet:
             yield _cause(scene, owed, quiet[-1])

@@ -15,7 +15,7 @@ def find(scene: Scene) -> Iterator[Cause]:
     if not overdue:
         return
     owed = overdue[0]
-    senders = (owed.service,) if owed.service else scene.detail.senders.get(owed.name, ())
+    senders = scene.senders(owed)
     by = f" by {names(senders, 'or')}" if senders else ""
     said, clues = f"{owed.name} was not sent{by}", []
     last = scene.last

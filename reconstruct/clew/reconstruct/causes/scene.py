@@ -43,6 +43,13 @@ class Scene:
     """Source → up to when it has told all."""
     children: tuple[Child, ...] = ()
 
+    def senders(self, owed: Owed) -> tuple[str, ...]:
+        """Who would send what is owed: whom the definition names, else whoever sends it anywhere."""
+        if owed.service:
+            return (owed.service,)
+        known = (service for name in owed.events for service in self.detail.senders.get(name, ()))
+        return tuple(dict.fromkeys(known))
+
     @cached_property
     def by_id(self) -> dict[int, Step]:
         """Step ID → step."""

@@ -10,7 +10,7 @@ from clew.reconstruct.model import Step
 
 
 def find(scene: Scene) -> Iterator[Cause]:
-    """Owed steps of a definition of which some came, none of these after another.
+    """Steps that a definition owes side by side, of which some came, none of these after another.
 
     Steps that led to each other are a sequence, which has no join; where only one came
     nothing tells the two apart.
@@ -19,11 +19,14 @@ def find(scene: Scene) -> Iterator[Cause]:
     definition = scene.definition
     if not overdue or definition is None:
         return
-    owed = {step.event for step in definition.steps}
-    lacking = [one.name for one in overdue if one.name in owed]
+    lacking = [one.name for one in overdue]
+    missing = {event for one in overdue for event in one.events}
+    # What is owed side by side waits for the same.
+    beside = {rule.after for rule in definition.rules if missing.intersection(rule.events)}
+    events = {event for rule in definition.rules if rule.after in beside for event in rule.events}
     seen: dict[str, Step] = {}
     for step in scene.detail.steps:
-        if step.name in owed and step.name not in lacking:
+        if step.name in events and step.name not in missing:
             seen.setdefault(step.name, step)
     parts = list(seen.values())
     above = {step.id: {one.id for one in scene.above(step)} for step in parts}

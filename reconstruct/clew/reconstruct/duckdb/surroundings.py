@@ -36,8 +36,8 @@ def waits(connection: duckdb.DuckDBPyConnection, flow: int, limit_us: int) -> tu
 
 
 def senders(connection: duckdb.DuckDBPyConnection, owed: tuple[Owed, ...]) -> dict[str, tuple[str, ...]]:
-    """Owed step → the services that send or tell it anywhere."""
-    names = sorted({one.name for one in owed if one.kind == "step"})
+    """Event of an owed step → the services that send or tell it anywhere."""
+    names = sorted({name for one in owed if one.kind == "step" for name in one.events})
     if not names:
         return {}
     rows = connection.execute(
