@@ -58,6 +58,22 @@ class AskingConformance(StoreCase):
         assert seen == names, "as they were when asked for, although another wrote meanwhile"
         assert len(ids(reader)) == 2_501
 
+    def test_a_held_store_answers_several_questions_and_lets_others_write_afterwards(
+        self, open_store: Open
+    ) -> None:
+        store, writer = open_store(), open_store()
+        store.write(batch([*ORDERS, *TRACE]))
+        store.release()
+        with store.held():
+            (match,) = store.find("order-1")
+            detail = store.flow(match.flow_id)
+            assert detail is not None
+            assert detail.flow in list(store.flows(FlowFilter()))
+        before = store.summary().records
+        assert writer.write(batch([log(99, name="A", correlation_id="more")], source="c.log")).new == 1
+        writer.release()
+        assert store.summary().records == before + 1
+
     def test_two_lists_of_flows_may_be_read_at_once(self, store: Store) -> None:
         store.write(batch([log(number, name="A", correlation_id=f"f{number:04}") for number in range(2_100)]))
         rising = store.flows(FlowFilter(sort="started", descending=False))

@@ -51,7 +51,7 @@ class FilesCollector:
     documents longer than ``document_bytes`` or broken; files that are binary or of no known
     format; and the point where packed data is damaged or ends too early.
 
-    *Memory* is about four times ``batch_bytes`` (of which a batch holds one), whatever the
+    *Memory* is about three times ``batch_bytes`` (of which a batch holds one), whatever the
     input; ``batch_rows`` bounds a batch of short lines. What comes by a pipe, or is appended
     to a followed file, is delivered after ``pace.latency`` seconds.
 
