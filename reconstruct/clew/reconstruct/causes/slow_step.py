@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from statistics import median
 
 from clew.reconstruct.causes.cause import Action, Cause, Rule
 from clew.reconstruct.causes.scene import Scene, clue, who
@@ -66,7 +65,7 @@ def _slow(scene: Scene) -> Iterator[Cause]:
         if len(alike) <= ALIKE:
             continue
         took, step = max(alike, key=lambda one: (one[0], -one[1].id))
-        usual = median([us for us, other in alike if other is not step])
+        usual = _median([us for us, other in alike if other is not step])
         if took >= LEAST_US and took > TIMES * usual:
             yield Cause(
                 "slow_step",
@@ -74,6 +73,12 @@ def _slow(scene: Scene) -> Iterator[Cause]:
                 (clue(f"{who(step)} handled {scene.event(step)} in {spoken(took)}", step),),
                 (Action("see what took so long", ("show", scene.detail.flow.flow_id, "--logs")),),
             )
+
+
+def _median(numbers: list[int]) -> float:
+    """As ``statistics.median`` has it, which takes 3 ms to import."""
+    ranked, middle = sorted(numbers), len(numbers) // 2
+    return ranked[middle] if len(ranked) % 2 else (ranked[middle - 1] + ranked[middle]) / 2
 
 
 RULE = Rule(

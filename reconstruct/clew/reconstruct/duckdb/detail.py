@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clew.collectors.record import RECORD_COLUMNS
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.linking import linked
+from clew.reconstruct.duckdb.lookups import having
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows
 from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS
 from clew.reconstruct.duckdb.surroundings import senders, tellers, waits
@@ -60,15 +61,11 @@ def detail(
 
 def _number(connection: duckdb.DuckDBPyConnection, flow_id: str, scope: str) -> int | None:
     """The flow's number, by its hash where the ID is a plain one."""
+    numbers = [f"xor(hash($id), {salt(kind, scope)}::UBIGINT)" for kind in ("flow", "trace", "event")]
     rows = connection.execute(
         f"""
-        SELECT flow FROM store.flows
-        WHERE flow IN (
-            xor(hash($id), {salt("flow", scope)}::UBIGINT),
-            xor(hash($id), {salt("trace", scope)}::UBIGINT),
-            xor(hash($id), {salt("event", scope)}::UBIGINT))
-          AND flow_id = $id
-        ORDER BY flow = xor(hash($id), {salt("flow", scope)}::UBIGINT) DESC
+        WITH numbered AS MATERIALIZED ({having("flow, flow_id", "store.flows", "flow", numbers)})
+        SELECT flow FROM numbered WHERE flow_id = $id ORDER BY flow = {numbers[0]} DESC
         """,
         {"id": flow_id},
     ).fetchall()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from clew.reconstruct.duckdb.lookups import FEW, having
 from clew.reconstruct.model import Match
 from clew.reconstruct.salt import salt
 
@@ -36,43 +37,54 @@ def find(connection: duckdb.DuckDBPyConnection, text: str, scope: str | None, li
     )
     if not wanted:
         return []
-    listed = ", ".join(str(number) for number in wanted)
     for look in _looks(connection, text, list(wanted.values())):
         if look.prefix and len(text) < PREFIX:
             break
-        rows = connection.execute(
-            f"""
-            SELECT f.flow_id, f.scope_no, min(hit.what)
-            FROM ({look.sql}) AS hit(flow, what) JOIN store.flows AS f USING (flow)
-            WHERE f.scope_no IN ({listed})
-            GROUP BY f.flow_id, f.scope_no
-            """,
-            {"text": text},
-        ).fetchall()
-        if rows:
-            matches = [Match(flow_id, wanted[number], what) for flow_id, number, what in rows]
+        found = _flows(connection, look.sql, text)
+        matches = [
+            Match(flow_id, wanted[number], what) for flow_id, number, what in found if number in wanted
+        ]
+        if matches:
             return sorted(matches, key=lambda match: (match.scope, match.flow_id))[:limit]
     return []
 
 
+def _flows(connection: duckdb.DuckDBPyConnection, look: str, text: str) -> list[tuple[str, int, str]]:
+    """Flow ID, scope number and what of each flow that ``look`` leads to.
+
+    Of a few flows each is read by its number; a join would read all flows for them.
+    """
+    hits = f"SELECT flow, min(what) AS what FROM ({look}) AS hit(flow, what) GROUP BY flow"
+    few = dict(connection.execute(f"{hits} LIMIT {FEW + 1}", {"text": text}).fetchall())
+    if len(few) > FEW:
+        return connection.execute(
+            f"SELECT flow_id, scope_no, what FROM ({hits}) JOIN store.flows USING (flow)", {"text": text}
+        ).fetchall()
+    named = having("flow_id, scope_no, flow", "store.flows", "flow", [str(flow) for flow in few])
+    rows = connection.execute(named).fetchall()
+    return [(flow_id, scope_no, few[flow]) for flow_id, scope_no, flow in rows]
+
+
 def _looks(connection: duckdb.DuckDBPyConnection, text: str, scopes: list[str]) -> Iterator[Look]:
-    def hashed(kind: str, value: str = "$text") -> str:
-        return ", ".join(f"xor(hash({value}), {salt(kind, scope)}::UBIGINT)" for scope in scopes)
+    def hashed(kind: str, value: str = "$text") -> list[str]:
+        return [f"xor(hash({value}), {salt(kind, scope)}::UBIGINT)" for scope in scopes]
 
     flows = hashed("flow")
+    own = [*flows, *hashed("trace"), *hashed("event")]
     yield Look(f"""
-        SELECT flow, 'flow' FROM store.flows
-        WHERE flow IN ({flows}, {hashed("trace")}, {hashed("event")}) AND flow_id = $text
-        UNION SELECT flow, 'flow' FROM store.instances WHERE base IN ({flows})
+        WITH numbered AS MATERIALIZED ({having("flow, flow_id", "store.flows", "flow", own)})
+        SELECT flow, 'flow' FROM numbered WHERE flow_id = $text
+        UNION ({having("flow, 'flow'", "store.instances", "base", flows)})
     """)
     if "#" in text:
         yield Look("SELECT flow, 'flow' FROM store.flows WHERE flow_id = $text")
     yield Look("SELECT flow, name FROM store.flow_keys WHERE value_h = hash($text) AND value = $text")
-    events, traces = hashed("event"), f"{hashed('trace')}, {hashed('trace', 'lower($text)')}"
+    ids = [*hashed("event"), *hashed("trace"), *hashed("trace", "lower($text)")]
     batches = connection.execute(
-        f"SELECT DISTINCT batch FROM store.ids WHERE id IN ({events}, {traces})", {"text": text}
+        f"SELECT DISTINCT batch FROM ({having('batch', 'store.ids', 'id', ids)})", {"text": text}
     ).fetchall()
     if batches:
+        events, traces = ", ".join(ids[: len(scopes)]), ", ".join(ids[len(scopes) :])
         yield Look(f"""
             WITH seen AS (
                 SELECT record, flow, CASE WHEN event_h IN ({events}) THEN 'event' ELSE 'trace' END AS what
@@ -84,7 +96,10 @@ def _looks(connection: duckdb.DuckDBPyConnection, text: str, scopes: list[str]) 
             UNION SELECT s.flow, what FROM store.shared AS s JOIN seen USING (record)
         """)
     yield Look("""
-        WITH seen AS (SELECT record, flow FROM store.records WHERE span_id IN ($text, lower($text)))
+        WITH seen AS (
+            SELECT record, flow FROM store.records WHERE span_id = $text
+            UNION SELECT record, flow FROM store.records WHERE span_id = lower($text)
+        )
         SELECT flow, 'span' FROM seen WHERE flow IS NOT NULL
         UNION SELECT s.flow, 'span' FROM store.shared AS s JOIN seen USING (record)
     """)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.duckdb.lookups import having
 from clew.reconstruct.duckdb.schema import WAITS
 from clew.reconstruct.keys import class_of
 from clew.reconstruct.model import FlowLink, KeyClass, Settings
@@ -45,10 +46,8 @@ def linked(
         if classes.get(name, KeyClass.ENTITY) is KeyClass.ENTITY
     ]
     if values:
-        listed = ", ".join(dict.fromkeys(values))
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE key_met AS FROM store.flow_keys WHERE value_h IN ({listed})"
-        ).fetchall()
+        met = having("*", "store.flow_keys", "value_h", values)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE key_met AS {met}").fetchall()
         connection.execute(f"""
             INSERT INTO met
             SELECT o.flow, 'joins', k.name || '=' || k.value
