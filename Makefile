@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench soak fuzz clean
+.PHONY: demo test cover check bench soak fuzz clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -14,8 +14,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed  ## run the bundled workflows, ingest what they wrote, report
 	$(BIN)/clew demo
 
-test: $(VENV)/.installed  ## every test
+test: $(VENV)/.installed  ## every test, on as many processes as there are cores, up to four
+	$(BIN)/python -m pytest -m 'not bench and not soak' -n auto --maxprocesses 4 --dist loadscope
+
+cover: $(VENV)/.installed  ## every test in one process, and what of the code they ran
 	$(BIN)/python -m coverage run -m pytest -m 'not bench and not soak'
+	$(BIN)/python -m coverage report --skip-covered --skip-empty
 
 check: $(VENV)/.installed  ## lint, types, architecture
 	$(BIN)/ruff check .
