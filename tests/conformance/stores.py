@@ -10,6 +10,7 @@ from __future__ import annotations
 from tests.conformance.records import START
 from tests.conformance.store_asking import AskingConformance
 from tests.conformance.store_case import Open, as_able
+from tests.conformance.store_changing import ChangingConformance
 from tests.conformance.store_grouping import GroupingConformance
 from tests.conformance.store_reporting import EVERY, ReportingConformance
 from tests.conformance.store_writing import WritingConformance
@@ -21,7 +22,9 @@ from clew.reconstruct.store import Capability, Store
 __all__ = ["Open", "StoreConformance"]
 
 
-class StoreConformance(WritingConformance, AskingConformance, ReportingConformance, GroupingConformance):
+class StoreConformance(
+    WritingConformance, AskingConformance, ChangingConformance, ReportingConformance, GroupingConformance
+):
     """Derive, and override :meth:`open_store`."""
 
     def test_everything_works_on_an_empty_store(self, store: Store) -> None:

@@ -36,6 +36,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("dead", "flows", "Ask", "List the flows with a message in a dead-letter queue."),
     Entry("why", "why", "Ask", "Say why a flow is as it is, by which records, and what to do."),
     Entry("show", "show", "Ask", "Draw one flow, found by any ID you hold."),
+    Entry("wait", "wait", "Ask", "Wait until a flow has a status, for scripts."),
     Entry("types", "types", "Ask", "List flow types: success, durations, variants."),
     Entry("variants", "variants", "Ask", "List the ways that flows of a type go."),
     Entry("steps", "steps", "Ask", "Show where the time of a type's flows goes."),

@@ -225,6 +225,15 @@ class FlowFilter:
     limit: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Flows that changed since a mark, and the mark to ask from next."""
+
+    flows: list[Flow]
+    mark: str
+    as_of: datetime | None
+
+
 class GroupBy(StrEnum):
     """What flows may be grouped by."""
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from clew.collectors.record import Batch
     from clew.reconstruct.model import (
+        Changed,
         Flow,
         FlowDetail,
         FlowFilter,
@@ -90,6 +91,14 @@ class Store(Protocol):
 
     def flows(self, which: FlowFilter, as_of: datetime | None = None) -> Iterator[Flow]:
         """Flows in the order asked for, ties by flow_id; read in chunks of bounded size."""
+        ...
+
+    def changed(self, which: FlowFilter, since: str | None = None) -> Changed:
+        """Flows of ``which``, in its order, that got a record or missed a deadline since the mark ``since``.
+
+        Without a mark, or with one of another store, no flow, and the mark to begin with.
+        It keeps nobody waiting while nothing is committed, so that it may be asked often.
+        """
         ...
 
     def groups(self, which: FlowFilter, by: GroupBy, as_of: datetime | None = None) -> list[FlowGroup]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from clew.cli.errors import UsageMistake
 from clew.cli.exits import Exit
 from clew.cli.options import KEY_VALUE, MOMENT, Context, as_json, as_of, moment, option, scoped, stored
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clew.cli.terminal import Terminal
-    from clew.reconstruct.model import FlowFilter, Summary
+    from clew.reconstruct.model import Flow, FlowFilter, Summary
     from clew.reconstruct.store import Store
 
 STATUSES = (
@@ -102,6 +104,12 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="N",
                 help=f"At most so many flows; 0 for all. Default: {PAGE}, with --json all.",
             ),
+            option(
+                "--follow",
+                env="FLOWS_FOLLOW",
+                is_flag=True,
+                help="Go on with each flow as it changes, until Ctrl-C.",
+            ),
             as_of,
             as_json,
             option(
@@ -170,7 +178,14 @@ def _list(context: Context, statuses: tuple[str, ...], given: dict[str, Any]) ->
     from dataclasses import replace
 
     terminal = context.terminal
+    _agree(given)
     with context.store() as store:
+        if given["follow"]:
+            from clew.cli.following import follow
+
+            which = _which(statuses, given, None, lambda: store.summary().as_of)
+            follow(terminal, store, which, partial(_table, terminal, store), as_json=given["as_json"])
+            return Exit.FINE
         summary: Summary | None = None
 
         def newest() -> datetime | None:
@@ -180,38 +195,54 @@ def _list(context: Context, statuses: tuple[str, ...], given: dict[str, Any]) ->
 
         at = moment(given["as_of"], newest)
         which = _which(statuses, given, at, newest)
-        listed = 0
         if given["by"]:
             listed = _group(terminal, store, which, given, at)
         elif given["as_json"]:
             from clew.cli import flow_json
 
-            for found in store.flows(which, at):
+            listed = 0
+            for listed, found in enumerate(store.flows(which, at), 1):  # noqa: B007  the last number counts
                 terminal.json(flow_json.flow(found))
-                listed += 1
         else:
-            from clew.cli.flow_table import flow_table, matched, standing
-
-            most = which.limit
-            page = list(store.flows(replace(which, limit=None if most is None else most + 1), at))
-            more = most is not None and len(page) > most
-            page = page[:most]
-            listed = len(page)
-            if summary is None or at is not None:
-                summary = store.summary(at)
-            terminal.out(flow_table(page, terminal.look))
-            terminal.out(matched(summary, listed, terminal.look, more=more))
-            terminal.out(standing(summary, terminal.look))
-            if page:
-                terminal.hint(
-                    f"clew show {_word(page[0].flow_id)} draws the first; clew why says why it is so"
-                )
+            listed = len(_table(terminal, store, which, at))
         if given["exit_code"] and listed:
             return Exit.FOUND
         wanted = [status for status in given["fail_on"] if not statuses or status in statuses]
         if wanted and any(store.flows(replace(which, statuses=_statuses(wanted), limit=1), at)):
             return Exit.FOUND
     return Exit.FINE
+
+
+def _table(
+    terminal: Terminal, store: Store, which: FlowFilter, at: datetime | None = None, *, hint: bool = True
+) -> list[Flow]:
+    """Print the flows as a table and how the store stands; give what was listed."""
+    from dataclasses import replace
+
+    from clew.cli.flow_table import flow_table, matched, standing
+
+    most = which.limit
+    page = list(store.flows(replace(which, limit=None if most is None else most + 1), at))
+    more = most is not None and len(page) > most
+    page = page[:most]
+    summary = store.summary(at)
+    terminal.out(flow_table(page, terminal.look))
+    terminal.out(matched(summary, len(page), terminal.look, more=more))
+    terminal.out(standing(summary, terminal.look))
+    if page and hint:
+        terminal.hint(f"clew show {_word(page[0].flow_id)} draws the first; clew why says why it is so")
+    return page
+
+
+def _agree(given: dict[str, Any]) -> None:
+    """Refuse what ``--follow`` cannot go with."""
+    others = {"by": "--by", "as_of": "--as-of", "exit_code": "--exit-code", "fail_on": "--fail-on"}
+    for name, flag in others.items():
+        if given["follow"] and given[name]:
+            raise UsageMistake(
+                f"--follow shows flows as they change now, and has no use for {flag}",
+                help="clew wait ID waits for one flow, and its exit status says how it went",
+            )
 
 
 def _group(

@@ -137,6 +137,17 @@ class DuckFile:
         with self._alone_here(), self._told():
             yield self._workbench()
 
+    def stamp(self) -> str:
+        """What differs after every commit, told without opening the file."""
+        stamps: list[str] = []
+        for path in (self.path, self._log()):
+            try:
+                found = path.stat()
+                stamps.append(f"{found.st_ino}.{found.st_mtime_ns}.{found.st_size}")
+            except FileNotFoundError:
+                stamps.append("")
+        return "/".join(stamps)
+
     @contextmanager
     def cursor(self) -> Iterator[DuckDBPyConnection]:
         """A connection of its own to the workbench's tables, for use beside a turn, in any thread.

@@ -111,10 +111,12 @@ def select_flows(
     as_of: datetime | None,
     settings: Settings,
     answer: str,
+    also: str = "true",
 ) -> None:
     """Make the temporary tables ``answer`` and ``answer``_keys.
 
     They hold the flows asked for, ``nth`` in the order asked for, and the keys of these.
+    ``also`` is a further condition on a judged flow.
     """
     where, bound = conditions(connection, which, settings)
     if which.sort not in SORTS:
@@ -127,7 +129,7 @@ def select_flows(
         CREATE OR REPLACE TEMP TABLE {answer} AS
         SELECT {FLOW_COLUMNS}, row_number() OVER ({order}) AS nth
         FROM ({judged(as_of, settings.limit_us)}) JOIN store.scopes USING (scope_no)
-        WHERE {where}
+        WHERE {where} AND {also}
         {order} {limit}
         """,
         bound,

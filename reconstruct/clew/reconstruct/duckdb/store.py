@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Self
 
 from clew.reconstruct.duckdb import detail, finding, querying
 from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
+from clew.reconstruct.duckdb.querying import utc
 from clew.reconstruct.duckdb.schema import create
 from clew.reconstruct.duckdb.versions import Layout
 from clew.reconstruct.model import (
+    Changed,
     Flow,
     FlowDetail,
     FlowFilter,
@@ -118,6 +120,16 @@ class DuckStore:
             if len(page) < PAGE:
                 return
             start += PAGE
+
+    def changed(self, which: FlowFilter, since: str | None = None) -> Changed:
+        from clew.reconstruct.duckdb import changing
+
+        stamp = self._file.stamp()
+        before = changing.read_mark(since)
+        if before is not None and before.stamp == stamp:
+            return Changed([], before.text(), utc(before.as_of))
+        with self._at(None) as (connection, now, settings):
+            return changing.changed(connection, which, before, stamp, now, settings)
 
     def groups(self, which: FlowFilter, by: GroupBy, as_of: datetime | None = None) -> list[FlowGroup]:
         from clew.reconstruct.duckdb import grouping

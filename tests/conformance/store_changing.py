@@ -1,0 +1,103 @@
+"""Asking again: what changed since a mark."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.conformance.records import at, batch, log, span
+from tests.conformance.store_case import Open, StoreCase
+
+from clew.reconstruct.definitions import Definition, Rule
+from clew.reconstruct.model import Changed, FlowFilter, Settings, Status
+from clew.reconstruct.store import Store
+
+EVERY = FlowFilter(sort="last", descending=False)
+ORDER = Definition("order", ("Placed",), (Rule(1, ("Paid",)),), limit_us=60_000_000)
+
+
+def named(seen: Changed) -> list[tuple[str, str]]:
+    return [(flow.flow_id, str(flow.status)) for flow in seen.flows]
+
+
+class ChangingConformance(StoreCase):
+    """Touched flows, passed deadlines, marks."""
+
+    def test_only_flows_with_new_records_are_told(self, store: Store) -> None:
+        empty = store.changed(EVERY)
+        assert (empty.flows, empty.as_of) == ([], None)
+        store.write(batch([log(0, name="A", correlation_id="a"), log(1, name="A", correlation_id="b")]))
+        store.release()
+        first = store.changed(EVERY, empty.mark)
+        assert [name for name, _ in named(first)] == ["a", "b"]
+        assert first.as_of == at(1)
+        store.write(batch([log(2, name="B", correlation_id="a")], position="2", first=False))
+        store.release()
+        second = store.changed(EVERY, first.mark)
+        assert [name for name, _ in named(second)] == ["a"]
+        assert second.flows[0].records == 2
+        assert store.changed(EVERY, second.mark).flows == []
+        assert [name for name, _ in named(store.changed(EVERY, empty.mark))] == ["b", "a"]
+
+    def test_a_mark_stays_the_same_until_something_is_committed(self, open_store: Open) -> None:
+        reader, writer = open_store(), open_store()
+        writer.write(batch([log(0, name="A", correlation_id="a")]))
+        writer.release()
+        begin = reader.changed(EVERY)
+        assert reader.changed(EVERY, begin.mark) == begin
+        writer.write(batch([log(1, name="A", correlation_id="b")], source="b.log"))
+        writer.release()
+        later = reader.changed(FlowFilter(limit=0), begin.mark)
+        assert later.mark != begin.mark
+        assert later.flows == [], "a limit of zero asks only whether"
+
+    def test_records_that_were_there_already_change_no_flow(self, store: Store) -> None:
+        rows = [log(0, name="A", correlation_id="a")]
+        store.write(batch(rows))
+        store.release()
+        begin = store.changed(EVERY)
+        store.write(batch(rows, source="copy.log"))
+        store.release()
+        assert store.changed(EVERY, begin.mark).flows == []
+
+    def test_a_flow_whose_deadline_passes_is_told_although_nothing_of_it_came(self, open_store: Open) -> None:
+        store = open_store(settings=Settings(definitions=(ORDER,)))
+        store.write(batch([log(0, name="Placed", correlation_id="a")]))
+        store.release()
+        begin = store.changed(EVERY)
+        marks: list[str] = []
+        for place, second in enumerate((60, 60.000001), 2):
+            store.write(
+                batch(
+                    [log(second, name="Placed", correlation_id=f"z{place}")], position=str(place), first=False
+                )
+            )
+            store.release()
+            seen = store.changed(EVERY, begin.mark if not marks else marks[-1])
+            marks.append(seen.mark)
+            stuck = [name for name, status in named(seen) if status == Status.STUCK]
+            assert stuck == ([] if second == 60 else ["a"]), "a deadline is exclusive"
+
+    def test_flows_that_share_a_new_record_are_told(self, store: Store) -> None:
+        spans = [
+            span(0, 1, "t-a", "s-a", correlation_id="a"),
+            span(0, 1, "t-b", "s-b", correlation_id="b"),
+            span(0, 1, "t-c", "s-c", correlation_id="c"),
+        ]
+        store.write(batch(spans))
+        store.release()
+        begin = store.changed(EVERY)
+        links = '[{"trace_id": "t-a", "span_id": "s-a"}, {"trace_id": "t-b", "span_id": "s-b"}]'
+        store.write(batch([span(2, 3, "t-x", "s-x", links=links)], source="b.log"))
+        store.release()
+        assert [name for name, _ in named(store.changed(EVERY, begin.mark))] == ["a", "b"]
+
+    def test_conditions_and_order_hold_for_changes_as_for_lists(self, store: Store) -> None:
+        begin = store.changed(EVERY)
+        rows = [
+            log(second, name=name, correlation_id=name, service=name) for second, name in enumerate("cab")
+        ]
+        store.write(batch(rows))
+        store.release()
+        newest = FlowFilter(sort="last", descending=True, services=("a", "b"))
+        assert [name for name, _ in named(store.changed(newest, begin.mark))] == ["b", "a"]
+        assert store.changed(FlowFilter(until=at(0) - timedelta(1)), begin.mark).flows == []
