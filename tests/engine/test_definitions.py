@@ -14,7 +14,6 @@ from clew.reconstruct.definitions import (
     Branch,
     Clause,
     Definition,
-    OwedStep,
     Quorum,
     Role,
     Rule,
@@ -148,36 +147,6 @@ def test_a_step_may_repeat_exactly_or_within_bounds(tmp_path: Path) -> None:
         assert (order.rules[0].at_least, order.rules[0].at_most) == bounds
 
 
-def test_steps_say_what_every_run_owes_with_limits_from_the_start(tmp_path: Path) -> None:
-    (order,) = read(
-        """
-        flows:
-          order:
-            start: Placed
-            steps:
-              - {event: Paid, limit: 1m}
-              - all: [{event: Packed, limit: 3m}, {event: Labelled, limit: 2m}, Weighed]
-              - {event: Shipped, service: shipping, limit: 1m, after: [Packed, Labelled]}
-              - {event: Tracked, after: Weighed, limit: 1m}
-              - {event: Gift, optional: true}
-              - one_of: [Delivered, Returned]
-              - {event: [Billed, BilledV2]}
-              - {event: Delayed, after: Paid, limit: 8m}
-            limit: 8m
-        """,
-        tmp_path,
-    )
-    assert order.steps == (
-        OwedStep("Paid", None, 60_000_000),
-        OwedStep("Packed", None, 240_000_000),
-        OwedStep("Labelled", None, 180_000_000),
-        OwedStep("Weighed"),
-        OwedStep("Shipped", "shipping", 300_000_000),
-        OwedStep("Tracked"),
-        OwedStep("Delayed", None, 480_000_000),
-    )
-
-
 def test_what_an_older_store_keeps_means_what_it_meant() -> None:
     kept = """[{"name": "order", "start": ["Placed"], "limit_us": 9, "reuse": false, "keys": ["order_id"],
         "steps": [{"event": "Paid", "service": null, "limit_us": 5}, {"event": "Packed", "service": "w", "limit_us": null}],
@@ -196,7 +165,6 @@ def test_what_an_older_store_keeps_means_what_it_meant() -> None:
             keys=("order_id",),
         ),
     )
-    assert from_json(kept)[0].steps == (OwedStep("Paid", None, 5), OwedStep("Packed", "w"))
 
 
 def test_what_a_newer_store_keeps_is_refused() -> None:

@@ -39,7 +39,6 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,15 +123,6 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class OwedStep:
-    """An event that every run owes, within ``limit_us`` of the start if it has one."""
-
-    event: str
-    service: str | None = None
-    limit_us: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Definition:
     """One flow type."""
 
@@ -146,38 +136,6 @@ class Definition:
     """From the start, for the whole."""
     reuse: bool = False
     keys: tuple[str, ...] = ()
-
-    @property
-    def steps(self) -> tuple[OwedStep, ...]:
-        """What every run owes, for a reader that knows no order: each step with its limit from the start.
-
-        That limit is the sum of the limits of what it waits for and its own, where all have
-        one, but never more than the whole's. Left out are choices, optional parts, undoings,
-        and what has versions or several names.
-        """
-        latest, whole = _latest_us(self.rules), self.limit_us
-        return tuple(
-            OwedStep(rule.events[0], rule.service, _least(latest[rule.number], whole))
-            for rule in self.rules
-            if rule.role is Role.STEP
-            and not (rule.branches or rule.quorum or rule.undoes or rule.versions or len(rule.events) > 1)
-        )
-
-
-def _least(own_us: int | None, whole_us: int | None) -> int | None:
-    return own_us if own_us is None or whole_us is None else min(own_us, whole_us)
-
-
-def _latest_us(rules: tuple[Rule, ...]) -> dict[int, int | None]:
-    """Within what time of the start each rule is due if all before it are in time; None: no limit says."""
-    waits = {rule.number: {one for clause in rule.after for one in clause.rules} for rule in rules}
-    limits = {rule.number: rule.limit_us for rule in rules}
-    latest: dict[int, int | None] = {}
-    for number in TopologicalSorter(waits).static_order():
-        parts = [limits[number], *(latest[one] for one in waits[number])]
-        told = [part for part in parts if part is not None]
-        latest[number] = told[0] + max(told[1:], default=0) if len(told) == len(parts) else None
-    return latest
 
 
 def duration_us(text: str) -> int:
