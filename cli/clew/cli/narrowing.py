@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from clew.cli.errors import NothingFound
-from clew.cli.options import MOMENT, as_of, moment, option, scoped
+from clew.cli.options import MOMENT, as_json, as_of, limited, moment, option, scoped, stored
 from clew.cli.units import moment as written
 
 if TYPE_CHECKING:
@@ -61,6 +63,23 @@ def narrowing(name: str, *, types: bool, period: bool = True) -> Callable[..., A
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for one in reversed((*wanted, scoped, as_of)):
+            command = one(command)
+        return command
+
+    return decorate
+
+
+def of_type(name: str, things: str, shown: int) -> Callable[..., Any]:
+    """``TYPE`` and the options of the command ``name``, which lists ``things`` of one flow type."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for one in (
+            stored,
+            as_json,
+            narrowing(name, types=False),
+            limited(name, things, shown),
+            click.argument("type_", metavar="TYPE"),
+        ):
             command = one(command)
         return command
 

@@ -114,6 +114,24 @@ def as_json(command: Decorated) -> Decorated:
     )
 
 
+def limited(name: str, things: str, shown: int) -> Callable[[Decorated], Decorated]:
+    """``--limit`` of the command ``name``: ``shown`` for a person unless given, and all for programs."""
+    return option(
+        "--limit",
+        env=f"{name}_LIMIT",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help=f"At most so many {things}; 0 for all. Default: {shown}, with --json all.",
+    )
+
+
+def at_most(limit: int | None, shown: int, *, as_json: bool) -> int | None:
+    """How many :func:`limited` allows; None for all."""
+    if limit is None:
+        return None if as_json else shown
+    return limit or None
+
+
 class Moment(click.ParamType[str]):
     """A time; one relative to now waits for :func:`moment` to learn what now is."""
 
@@ -217,7 +235,9 @@ __all__ = [
     "UsageMistake",
     "as_json",
     "as_of",
+    "at_most",
     "common",
+    "limited",
     "moment",
     "option",
     "scoped",

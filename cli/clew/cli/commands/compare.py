@@ -9,7 +9,7 @@ import click
 from clew.cli.errors import UsageMistake
 from clew.cli.exits import Exit
 from clew.cli.narrowing import Asked, narrowing
-from clew.cli.options import MOMENT, Context, as_json, option, stored
+from clew.cli.options import MOMENT, Context, as_json, at_most, limited, option, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,13 +63,7 @@ class Period(click.ParamType[tuple[str, str]]):
 @option(
     "--all", "everything", env="COMPARE_ALL", is_flag=True, help="What did not change significantly, too."
 )
-@option(
-    "--limit",
-    env="COMPARE_LIMIT",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help=f"At most so many changes; 0 for all. Default: {SHOWN}, with --json all.",
-)
+@limited("COMPARE", "changes", SHOWN)
 @narrowing("COMPARE", types=True, period=False)
 @option(
     "--exit-code",
@@ -109,9 +103,8 @@ def compare(
         found = store.compare(before, after, asked.which(types), asked.at)
         standing = asked.standing(terminal.look)
     significant = [change for change in found.changes if change.significant]
-    if limit is None:
-        limit = 0 if as_json else SHOWN
-    shown = (found.changes if everything or as_json else significant)[: limit or None]
+    most = at_most(limit, SHOWN, as_json=as_json)
+    shown = (found.changes if everything or as_json else significant)[:most]
     if as_json:
         from clew.cli.report_json import report
 

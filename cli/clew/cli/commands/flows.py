@@ -9,7 +9,19 @@ import click
 
 from clew.cli.errors import UsageMistake
 from clew.cli.exits import Exit
-from clew.cli.options import KEY_VALUE, MOMENT, Context, as_json, as_of, moment, option, scoped, stored
+from clew.cli.options import (
+    KEY_VALUE,
+    MOMENT,
+    Context,
+    as_json,
+    as_of,
+    at_most,
+    limited,
+    moment,
+    option,
+    scoped,
+    stored,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,13 +109,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
                 help=f"Group them instead, by {', '.join(GROUPINGS)}: how many, since when, what changed before.",
             ),
             option("--reverse", env="FLOWS_REVERSE", is_flag=True, help="The other way round."),
-            option(
-                "--limit",
-                env="FLOWS_LIMIT",
-                type=click.IntRange(min=0),
-                metavar="N",
-                help=f"At most so many flows; 0 for all. Default: {PAGE}, with --json all.",
-            ),
+            limited("FLOWS", "flows", PAGE),
             option(
                 "--follow",
                 env="FLOWS_FOLLOW",
@@ -281,9 +287,6 @@ def _which(
 ) -> FlowFilter:
     from clew.reconstruct.model import FlowFilter
 
-    limit = given["limit"]
-    if limit is None:
-        limit = None if given["as_json"] else PAGE
     return FlowFilter(
         statuses=_statuses(statuses),
         types=given["types"],
@@ -294,7 +297,7 @@ def _which(
         scope=given["scope"],
         sort=given["sort"],
         descending=(given["sort"] not in ASCENDING) is not given["reverse"],
-        limit=limit or None,
+        limit=at_most(given["limit"], PAGE, as_json=given["as_json"]),
     )
 
 

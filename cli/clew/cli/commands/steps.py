@@ -7,25 +7,15 @@ from typing import Any
 import click
 
 from clew.cli.exits import Exit
-from clew.cli.narrowing import Asked, narrowing
-from clew.cli.options import Context, as_json, option, stored
+from clew.cli.narrowing import Asked, of_type
+from clew.cli.options import Context, at_most
 
 SHOWN = 50
 """Steps that a person sees unless --limit says otherwise."""
 
 
 @click.command()
-@click.argument("type_", metavar="TYPE")
-@option(
-    "--limit",
-    env="STEPS_LIMIT",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help=f"At most so many steps; 0 for all. Default: {SHOWN}, with --json all.",
-)
-@narrowing("STEPS", types=False)
-@as_json
-@stored
+@of_type("STEPS", "steps", SHOWN)
 @click.pass_obj
 def steps(context: Context, /, *, type_: str, limit: int | None, as_json: bool, **given: Any) -> int:
     """Show where the time of a TYPE goes: each step's waiting and work, the most first.
@@ -41,13 +31,11 @@ def steps(context: Context, /, *, type_: str, limit: int | None, as_json: bool, 
       clew steps order-fulfilment --service payment-service --since 1h --json
     """  # noqa: D301  click's mark for lines that it must not join
     terminal = context.terminal
-    if limit is None:
-        limit = 0 if as_json else SHOWN
     with context.store() as store:
         asked = Asked(store, given)
         found = store.steps(asked.which((type_,)), asked.at)
         standing = asked.standing(terminal.look)
-    shown = found[: limit or None]
+    shown = found[: at_most(limit, SHOWN, as_json=as_json)]
     if as_json:
         from clew.cli.report_json import report
 

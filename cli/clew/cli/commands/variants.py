@@ -7,25 +7,15 @@ from typing import Any
 import click
 
 from clew.cli.exits import Exit
-from clew.cli.narrowing import Asked, narrowing
-from clew.cli.options import Context, as_json, option, stored
+from clew.cli.narrowing import Asked, of_type
+from clew.cli.options import Context, at_most
 
 SHOWN = 10
 """Variants that a person sees unless --limit says otherwise."""
 
 
 @click.command()
-@click.argument("type_", metavar="TYPE")
-@option(
-    "--limit",
-    env="VARIANTS_LIMIT",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help=f"At most so many variants; 0 for all. Default: {SHOWN}, with --json all.",
-)
-@narrowing("VARIANTS", types=False)
-@as_json
-@stored
+@of_type("VARIANTS", "variants", SHOWN)
 @click.pass_obj
 def variants(context: Context, /, *, type_: str, limit: int | None, as_json: bool, **given: Any) -> int:
     """List the distinct sequences of steps of a TYPE, the most frequent first.
@@ -40,11 +30,9 @@ def variants(context: Context, /, *, type_: str, limit: int | None, as_json: boo
       clew variants order-fulfilment --limit 0 --since 2h
     """  # noqa: D301  click's mark for lines that it must not join
     terminal = context.terminal
-    if limit is None:
-        limit = None if as_json else SHOWN
     with context.store() as store:
         asked = Asked(store, given)
-        found = store.variants(asked.which((type_,)), asked.at, limit or None)
+        found = store.variants(asked.which((type_,)), asked.at, at_most(limit, SHOWN, as_json=as_json))
         standing = asked.standing(terminal.look)
     if as_json:
         from clew.cli.report_json import report
