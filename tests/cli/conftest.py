@@ -112,10 +112,10 @@ def _process(
 
 
 @pytest.fixture
-def detail() -> Callable[[str], tuple[FlowDetail, datetime | None]]:
-    """A flow of ``fixtures/cli/show``, and its as_of."""
+def detail() -> Callable[[str], FlowDetail]:
+    """A flow of ``fixtures/cli/show``."""
 
-    def load(name: str) -> tuple[FlowDetail, datetime | None]:
+    def load(name: str) -> FlowDetail:
         return read_detail(FIXTURES / "show" / f"{name}.yaml")
 
     return load
@@ -134,20 +134,20 @@ def one_step() -> Step:
 
 
 @functools.cache
-def read_detail(path: Path) -> tuple[FlowDetail, datetime | None]:
+def read_detail(path: Path) -> FlowDetail:
     """The flow that a fixture describes."""
     tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     steps: list[Step] = []
     for told in tree["steps"]:
         steps.extend(_steps(told))
-    found = FlowDetail(
+    return FlowDetail(
         flow=_flow(tree["flow"]),
         steps=tuple(steps),
         loose=tuple(_observation(one) for one in tree.get("loose", ())),
         links=tuple(FlowLink(**one) for one in tree.get("links", ())),
         truncated=tree.get("truncated", 0),
+        as_of=_time(tree.get("as_of")),
     )
-    return found, _time(tree.get("as_of"))
 
 
 def _time(ms: float | None) -> datetime | None:

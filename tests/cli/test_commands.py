@@ -123,6 +123,16 @@ def test_show_json_holds_every_step_record_and_log(shop: Path, run_in: Callable[
     assert told["links"] == [{"flow_id": "shop-6-f1", "kind": "joins", "via": "customer_id=c-1"}]
 
 
+@pytest.mark.parametrize("command", ["show", "why"])
+def test_one_flow_says_the_time_that_it_was_judged_by(
+    command: str, shop: Path, run_in: Callable[[Path], Run]
+) -> None:
+    newest = json.loads(run_in(shop)("rebuild", "--json").stdout)["as_of"]
+    assert json.loads(run_in(shop)(command, "shop-3", "--json").stdout)["as_of"] == newest
+    earlier = json.loads(run_in(shop)(command, "shop-3", "--json", "--as-of", "2026-01-31T12:01:30Z").stdout)
+    assert (earlier["as_of"], earlier["status"]) == ("2026-01-31T12:01:30.000000Z", "in_progress")
+
+
 def test_an_id_of_several_flows_lists_them_and_how_to_choose(
     shop: Path, run_in: Callable[[Path], Run], golden: Golden
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 import pytest
 
@@ -11,7 +10,7 @@ from clew.cli.flow_view import Details, view
 from clew.cli.look import Look, cells
 from clew.reconstruct.model import FlowDetail
 
-Load = Callable[[str], tuple[FlowDetail, datetime | None]]
+Load = Callable[[str], FlowDetail]
 
 Case = tuple[str, int, str, Details, str]
 CASES: list[Case] = [
@@ -35,8 +34,8 @@ def test_a_flow_is_drawn_as_its_golden_file_says(
     case: Case, detail: Load, golden: Callable[[str, str], None]
 ) -> None:
     name, width, encoding, details, suffix = case
-    found, as_of = detail(name)
-    lines = [line.plain for line in view(found, Look(width, encoding), details, as_of)]
+    found = detail(name)
+    lines = [line.plain for line in view(found, Look(width, encoding), details)]
     golden(f"show/{name}.{width}{suffix}", "\n".join(lines) + "\n")
 
 
@@ -50,21 +49,21 @@ def test_a_flow_is_drawn_as_its_golden_file_says(
     ],
 )
 def test_no_line_is_wider_than_the_terminal(name: str, width: int, encoding: str, detail: Load) -> None:
-    found, as_of = detail(name)
-    drawn = view(found, Look(width, encoding), Details(logs=True, evidence=True), as_of)
+    found = detail(name)
+    drawn = view(found, Look(width, encoding), Details(logs=True, evidence=True))
     wide = [line.plain for line in drawn if cells(line.plain) > width]
     assert wide == []
 
 
 @pytest.mark.parametrize("name", sorted({case[0] for case in CASES}))
 def test_an_ascii_terminal_gets_ascii_alone(name: str, detail: Load) -> None:
-    found, as_of = detail(name)
-    drawn = view(found, Look(80, "ascii"), Details(logs=True, evidence=True, everything=True), as_of)
+    found = detail(name)
+    drawn = view(found, Look(80, "ascii"), Details(logs=True, evidence=True, everything=True))
     assert [line.plain for line in drawn if not line.plain.isascii()] == []
 
 
 def test_all_draws_every_step_of_a_large_fan_out(detail: Load) -> None:
-    found, as_of = detail("fan-out")
-    drawn = list(view(found, Look(80), Details(everything=True), as_of))
+    found = detail("fan-out")
+    drawn = list(view(found, Look(80), Details(everything=True)))
     assert sum("PriceChanged" in line.plain for line in drawn) == 20_000
     assert not any("more" in line.plain for line in drawn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def told(detail: Callable[[str], tuple[FlowDetail, datetime | None]]) -> Why:
-    found, as_of = detail("order-stuck")
+def told(detail: Callable[[str], FlowDetail]) -> Why:
+    found = detail("order-stuck")
     clues = tuple(
         Clue(f"attempt {number} failed\x1b[2J with {'a long error ' * 9}", found.flow.last, "payment", "logs/" + "p" * 90, number)
         for number in range(1, 9)
@@ -30,7 +29,7 @@ def told(detail: Callable[[str], tuple[FlowDetail, datetime | None]]) -> Why:
         Cause("never_consumed", "it was\x1b[31m sent", clues, (Action("draw it", ("show", "a b", "--logs")),), explains=True),
         Cause("never_published", "and so nothing came", (Clue("nothing"),), (Action("look", ("lag", "x")), Action("call them"))),
     )  # fmt: skip
-    return Why(found, as_of, "a sentence\x1b[2J of " + "words " * 40, causes)
+    return Why(found, "a sentence\x1b[2J of " + "words " * 40, causes)
 
 
 def lines(told: Why, look: Look, commands: set[str], *, everything: bool = False) -> list[str]:

@@ -216,7 +216,7 @@ class AskingConformance(StoreCase):
             assert (summary.as_of, summary.flows) == (at(1), 2)
             detail = store.flow("order-1", as_of=at(1))
             assert detail is not None
-            assert (detail.flow.records, detail.flow.last) == (1, at(0))
+            assert (detail.flow.records, detail.flow.last, detail.as_of) == (1, at(0), at(1))
             assert store.flow("order-3", as_of=at(1)) is None
         assert store.summary().flows == 4
         assert store.summary().as_of is not None
@@ -234,6 +234,12 @@ class AskingConformance(StoreCase):
         assert (stuck.owed.name, stuck.owed.since) == ("never ends", at(0))
         assert stuck.owed.deadline == at(0) + timedelta(microseconds=Settings().limit_us)
         assert store.summary(late).by_status[Status.STUCK] == 1
+
+    def test_a_flow_tells_the_time_that_it_was_judged_by(self, store: Store) -> None:
+        store.write(batch(ORDERS))
+        late = at(60) + timedelta(days=1)
+        told = [store.flow("order-1"), store.flow("order-1", as_of=late)]
+        assert [detail.as_of for detail in told if detail] == [store.summary().as_of, late]
 
     def test_keys_are_told_with_their_numbers(self, store: Store) -> None:
         store.write(batch([*ORDERS, *TRACE]))

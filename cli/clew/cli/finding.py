@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from clew.cli.errors import NothingFound, UsageMistake
+from clew.cli.options import as_json, as_of, scoped, stored
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from clew.cli.options import Context
     from clew.cli.terminal import Terminal
     from clew.reconstruct.model import Match
     from clew.reconstruct.store import Store
 
 MATCHES = 20
+
+
+def of_one_flow(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``ID``, and the options that say of it in which scope, judged when, told how, from which store."""
+    for decorate in (stored, as_json, as_of, scoped, click.argument("id_", metavar="ID")):
+        command = decorate(command)
+    return command
+
+
+@contextmanager
+def looking(context: Context, as_of: str | None) -> Iterator[Store]:
+    """The store for the few questions about one flow. Of now they see one state; of earlier each lives through it."""
+    with context.store() as store, store.held() if as_of is None else nullcontext():
+        yield store
+
+
+def only(store: Store, text: str, scope: str | None, command: str, terminal: Terminal) -> Match | None:
+    """The flow that ``text`` leads to; None where it leads to several, which are told then.
+
+    Raises:
+        NothingFound: it leads to none.
+        UsageMistake: it is empty.
+    """
+    found = matches(store, text, scope)
+    if len(found) == 1:
+        return found[0]
+    choose(found, text, command, terminal)
+    return None
 
 
 def matches(store: Store, text: str, scope: str | None) -> list[Match]:

@@ -22,7 +22,7 @@ _VALUES = 4
 _LINKS = 20
 
 
-def head(detail: FlowDetail, look: Look, as_of: datetime | None, told: Why | None = None) -> Iterator[Line]:
+def head(detail: FlowDetail, look: Look, told: Why | None = None) -> Iterator[Line]:
     """ID, status, why, when, how much, where, keys, links."""
     flow = detail.flow
     status = look.line(look.status(flow.status), str(flow.status))
@@ -32,7 +32,7 @@ def head(detail: FlowDetail, look: Look, as_of: datetime | None, told: Why | Non
     else:
         yield title
         yield status
-    fields = [*_facts(flow, as_of, told), *_keys(flow), *_links(detail)]
+    fields = [*_facts(flow, detail.as_of, told), *_keys(flow), *_links(detail)]
     names = [look.line(name).cells for name, value, _ in fields if value]
     width = min(max(LEAST_FIELD, *names), MOST_FIELD)
     for name, value, style in fields:
@@ -62,6 +62,7 @@ def _facts(flow: Flow, as_of: datetime | None, told: Why | None) -> Iterator[tup
     yield "owed", owed(flow, as_of), str(flow.status)
     took = duration(microseconds(flow.started, flow.last))
     yield "time", f"{moment(flow.started)}, {took or '?'} until the last record", ""
+    yield "as of", moment(as_of) if as_of else "", ""
     parts = [count(flow.records, "record"), count(flow.events, "event")]
     for number, word in (
         (flow.errors, "error"),

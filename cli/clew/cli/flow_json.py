@@ -95,11 +95,11 @@ def owed(thing: Owed | None) -> dict[str, Any] | None:
     }
 
 
-def detail(found: FlowDetail, as_of: datetime | None, refined: str | None) -> dict[str, Any]:
+def detail(found: FlowDetail, refined: str | None) -> dict[str, Any]:
     """The whole of ``clew show --json``: the flow's line, and its steps, records and links."""
     return {
         **flow(found.flow),
-        "as_of": time(as_of),
+        "as_of": time(found.as_of),
         "refined_cause": refined,
         "steps": [step(one) for one in found.steps],
         "loose": [observation(one) for one in found.loose],

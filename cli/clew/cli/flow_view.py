@@ -12,7 +12,6 @@ from clew.cli.units import count, duration, microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from clew.cli.look import Line, Look
     from clew.reconstruct.causes.why import Why
@@ -47,12 +46,10 @@ class Columns(NamedTuple):
     bar: int
 
 
-def view(
-    detail: FlowDetail, look: Look, details: Details, as_of: datetime | None, told: Why | None = None
-) -> Iterator[Line]:
+def view(detail: FlowDetail, look: Look, details: Details, told: Why | None = None) -> Iterator[Line]:
     """The whole answer of ``clew show``."""
     notes = Notes(detail.flow, look, details)
-    yield from head(detail, look, as_of, told)
+    yield from head(detail, look, told)
     if detail.steps:
         yield look.line()
         yield from tree(detail, notes)

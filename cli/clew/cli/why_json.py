@@ -15,7 +15,7 @@ def why_json(told: Why) -> dict[str, Any]:
     """The flow's line, and why it is so."""
     return {
         **flow_json.flow(told.detail.flow),
-        "as_of": flow_json.time(told.as_of),
+        "as_of": flow_json.time(told.detail.as_of),
         "refined_cause": told.cause,
         "sentence": told.sentence,
         "causes": [cause(one) for one in told.causes],

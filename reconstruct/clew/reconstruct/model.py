@@ -198,6 +198,8 @@ class FlowDetail:
     links: tuple[FlowLink, ...]
     truncated: int
     """Number of records left out because the flow is larger than the limit asked for."""
+    as_of: datetime | None = None
+    """The time that it was judged by; None where no record has one."""
     waits: tuple[Owed, ...] = ()
     """All that is owed, the earliest deadline first; ``flow.owed`` is one of them."""
     senders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

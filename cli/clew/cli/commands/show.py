@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import click
 
 from clew.cli.exits import Exit
-from clew.cli.finding import choose, matches, nothing
-from clew.cli.options import Context, as_json, as_of, moment, option, scoped, stored
+from clew.cli.finding import looking, nothing, of_one_flow, only
+from clew.cli.options import Context, moment, option
 
 LIMIT = 20_000
 """Records of one flow that are read unless --all asks for more."""
@@ -16,7 +14,6 @@ EVERYTHING = 10_000_000
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
 @option("--logs", env="SHOW_LOGS", is_flag=True, help="Log lines under the step that wrote them.")
 @option("--evidence", env="SHOW_EVIDENCE", is_flag=True, help="For each record, why it is in this flow.")
 @option(
@@ -26,10 +23,7 @@ EVERYTHING = 10_000_000
     is_flag=True,
     help="Every step and every record; nothing is folded.",
 )
-@scoped
-@as_of
-@as_json
-@stored
+@of_one_flow
 @click.pass_obj
 def show(
     context: Context,
@@ -50,12 +44,10 @@ def show(
     from clew.reconstruct.causes.why import why_of
 
     terminal = context.terminal
-    with context.store() as store, store.held() if as_of is None else nullcontext():
-        found = matches(store, id_, scope)
-        if len(found) > 1:
-            choose(found, id_, "show", terminal)
+    with looking(context, as_of) as store:
+        match = only(store, id_, scope, "show", terminal)
+        if match is None:
             return Exit.USAGE
-        match = found[0]
         at = moment(as_of, lambda: store.summary().as_of)
         limit = EVERYTHING if everything or as_json else LIMIT
         detail = store.flow(match.flow_id, match.scope, at, limit)
@@ -65,9 +57,9 @@ def show(
     if as_json:
         from clew.cli import flow_json
 
-        terminal.json(flow_json.detail(detail, at, told.cause))
+        terminal.json(flow_json.detail(detail, told.cause))
         return Exit.FINE
     from clew.cli.flow_view import Details, view
 
-    terminal.out(view(detail, terminal.look, Details(logs, evidence, everything), at, told))
+    terminal.out(view(detail, terminal.look, Details(logs, evidence, everything), told))
     return Exit.FINE

@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from clew.cli.exits import Exit
-from clew.cli.finding import choose, matches, nothing
-from clew.cli.options import Context, as_json, as_of, moment, option, scoped, stored
+from clew.cli.finding import looking, nothing, of_one_flow, only
+from clew.cli.options import Context, moment, option
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
 @option(
     "--all",
     "everything",
@@ -18,10 +17,7 @@ from clew.cli.options import Context, as_json, as_of, moment, option, scoped, st
     is_flag=True,
     help="Every line of evidence; else the last of many are counted.",
 )
-@scoped
-@as_of
-@as_json
-@stored
+@of_one_flow
 @click.pass_obj
 def why(
     context: Context,
@@ -40,13 +36,12 @@ def why(
     from clew.reconstruct.causes.why import why as ask
 
     terminal = context.terminal
-    with context.store() as store:
-        found = matches(store, id_, scope)
-        if len(found) > 1:
-            choose(found, id_, "why", terminal)
+    with looking(context, as_of) as store:
+        match = only(store, id_, scope, "why", terminal)
+        if match is None:
             return Exit.USAGE
         at = moment(as_of, lambda: store.summary().as_of)
-        told = ask(store, found[0].flow_id, found[0].scope, at)
+        told = ask(store, match.flow_id, match.scope, at)
     if told is None:
         raise nothing(id_, scope)
     if as_json:

@@ -23,10 +23,9 @@ LIMIT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """A flow explained at ``as_of``."""
+    """A flow explained, as it was judged."""
 
     detail: FlowDetail
-    as_of: datetime | None
     sentence: str
     causes: tuple[Cause, ...]
     """Ranked; those that explain the flow's status first."""
@@ -49,18 +48,15 @@ def why(store: Store, flow_id: str, scope: str = "", as_of: datetime | None = No
 
 def why_of(store: Store, detail: FlowDetail, as_of: datetime | None) -> Why:
     """Explain a flow that was read at ``as_of``; None stands for the newest record's time."""
-    # The newest record's time, without the counts of a summary.
-    now = as_of or max((one.last for one in store.sources() if one.last is not None), default=None)
-    return _Asking(store, as_of, now).explain(detail, frozenset())
+    return _Asking(store, as_of).explain(detail, frozenset())
 
 
 class _Asking:
     """Asks a store what the rules need beside the flow itself."""
 
-    def __init__(self, store: Store, as_of: datetime | None, now: datetime | None) -> None:
+    def __init__(self, store: Store, as_of: datetime | None) -> None:
         self._store = store
         self._as_of = as_of
-        self._now = now
         self._definitions = {definition.name: definition for definition in store.settings().definitions}
         self._marks: dict[tuple[str, str], datetime | None] | None = None
 
@@ -69,13 +65,13 @@ class _Asking:
         seen |= {flow.flow_id}
         scene = Scene(
             detail=detail,
-            as_of=self._now,
+            as_of=detail.as_of,
             definition=self._definitions.get(flow.type),
             watermarks=self._watermarks(detail),
             children=self._children(detail, seen) if flow.status not in ENDED else (),
         )
         causes = explain(scene)
-        return Why(detail, self._now, sentence(flow, causes, self._now), causes)
+        return Why(detail, sentence(flow, causes, detail.as_of), causes)
 
     def _watermarks(self, detail: FlowDetail) -> dict[str, datetime | None]:
         if not detail.tellers:

@@ -9,7 +9,7 @@ from clew.collectors.record import RECORD_COLUMNS
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.linking import linked
 from clew.reconstruct.duckdb.lookups import having
-from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows
+from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows, utc
 from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS
 from clew.reconstruct.duckdb.surroundings import senders, tellers, waits
 from clew.reconstruct.model import Evidence, Flow, FlowDetail, Settings
@@ -53,6 +53,7 @@ def detail(
         loose=loose,
         links=linked(connection, flow, scope, settings),
         truncated=truncated,
+        as_of=utc(as_of),
         waits=owed,
         senders=senders(connection, owed),
         tellers=tellers(connection, owed, scope),
