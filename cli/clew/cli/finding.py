@@ -83,7 +83,7 @@ def choose(found: list[Match], text: str, command: str, terminal: Terminal) -> N
         terminal.say(line.add(f"   as {match.what}", "faint"))
     names = {match.what for match in found} - {"flow", "event", "trace", "span", "prefix"}
     hint = f"{command} one of them, or give more of the ID"
-    if command == "why":
+    if command != "show":
         hint = "ask for one of them, or give more of the ID"
     if names:
         hint += f"; clew flows --key {shlex.quote(f'{min(names)}={text}')} compares them"

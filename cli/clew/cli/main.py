@@ -41,6 +41,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("variants", "variants", "Ask", "List the ways that flows of a type go."),
     Entry("steps", "steps", "Ask", "Show where the time of a type's flows goes."),
     Entry("compare", "compare", "Ask", "Say what changed between two windows of time."),
+    Entry("define", "define", "Look after", "Write a flow definition, or say how well one fits."),
     Entry("sources", "sources", "Look after", "List what was read, how far, and what was rejected."),
     Entry("keys", "keys", "Look after", "List ID-like names, their classes, and suspects."),
     Entry("rebuild", "rebuild", "Look after", "Run the engine anew over what is stored."),

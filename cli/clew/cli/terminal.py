@@ -75,6 +75,12 @@ class Terminal:
         text = json.dumps(value, ensure_ascii=_encoding(sys.stdout) != "utf-8", separators=(",", ":"))
         sys.stdout.write(visible_json(text) + "\n")
 
+    def document(self, text: str) -> None:
+        """Write a file's text to stdout as it is, in UTF-8. Its writer has made visible what a terminal obeys."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+
     def say(self, lines: Line | str | Iterable[Line]) -> None:
         """Talk to the person: to stderr."""
         self._write("stderr", sys.stderr, lines)

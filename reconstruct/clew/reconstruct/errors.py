@@ -7,7 +7,8 @@ Exception
     │   ├── StoreMissing      no store there, and none may be made
     │   ├── StoreUnusable     not a clew store, damaged, no permission, or of another version
     │   └── StoreFull         the disk is full; what was committed is safe
-    └── DefinitionError       a flow definition is wrong: file, line, text and help
+    ├── DefinitionError       a flow definition is wrong: file, line, text and help
+    └── NothingToDefine       what was seen is nothing that a flow definition could say
 """
 
 from __future__ import annotations
@@ -59,3 +60,7 @@ class DefinitionError(ReconstructError):
         self.line = line
         self.column = column
         self.text = text
+
+
+class NothingToDefine(ReconstructError):
+    """What was seen is nothing that a flow definition could say."""

@@ -1,0 +1,113 @@
+"""``clew define``: what it writes can be read back, and judges the flow that it came from as it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from clew.reconstruct.definitions import SCHEMA
+
+Run = Callable[..., "CompletedProcess[str]"]
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+WAY = ("OrderPlaced", "PaymentTaken", "OrderPacked", "OrderShipped")
+FLOWS = """\
+flows:
+  order:
+    start: OrderPlaced
+    steps: [PaymentTaken, {event: OrderPacked, service: stock}]
+    ends: {completed: OrderShipped, failed: OrderRejected}
+    limit: 1m
+"""
+
+
+def order(flow: str, *way: str, begin: float = 0, **more: Any) -> Iterator[str]:
+    """The lines of one order: each event 5 s after the one that caused it."""
+    for number, name in enumerate(way or WAY):
+        told = {
+            "time": (NOON + timedelta(seconds=begin + 5 * number)).isoformat(),
+            "service": "stock" if name == "OrderPacked" else "shop",
+            "event_name": name,
+            "event_id": f"{flow}-{number}",
+            "correlation_id": flow,
+            "message": "told",
+            **({"causation_id": f"{flow}-{number - 1}", "order_id": f"ord-{flow}"} if number else {}),
+            **more,
+        }
+        yield json.dumps(told)
+
+
+def ingest(run: Run, lines: Iterable[str], *options: str | Path) -> None:
+    done = run("ingest", "-", *options, stdin="\n".join(lines) + "\n")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_written_from_a_flow_judges_it_as_completed_when_it_is_given_to_the_store(
+    run: Run, tmp_path: Path
+) -> None:
+    ingest(run, order("a"))
+    done = run("define", "--from-flow", "ord-a", "--output", "flows.yaml")
+    assert (done.returncode, done.stdout) == (0, "")
+    text = (tmp_path / "flows.yaml").read_text(encoding="utf-8")
+    assert run("define", "--from-flow", "a-2").stdout == text, "whatever ID leads to the flow"
+    assert "  OrderPlaced:\n    start: OrderPlaced\n" in text
+    assert run("rebuild", "--definitions", "flows.yaml").returncode == 0
+    (flow,) = map(json.loads, run("flows", "--json").stdout.splitlines())
+    assert (flow["status"], flow["type"]) == ("completed", "OrderPlaced")
+    ingest(run, order("b", *WAY[:3]))
+    flows = [json.loads(line)["status"] for line in run("flows", "--json").stdout.splitlines()]
+    assert sorted(flows) == ["completed", "in_progress"], "the last event was taken for the end"
+
+
+def test_a_file_that_is_there_is_kept_unless_force_says_otherwise(run: Run, tmp_path: Path) -> None:
+    ingest(run, order("a"))
+    file = tmp_path / "flows.yaml"
+    file.write_text("mine", encoding="utf-8")
+    done = run("define", "--from-flow", "a", "-o", "flows.yaml")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: flows.yaml is there already\nhelp: --force overwrites it\n",
+    )
+    assert file.read_text(encoding="utf-8") == "mine"
+    assert run("define", "--from-flow", "a", "-o", "flows.yaml", "--force").returncode == 0
+    assert file.read_text(encoding="utf-8").startswith("# OrderPlaced, as one flow of it went: a (")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        ([], 2, "error: nothing says what to write a definition from"),
+        (["--from-flow", "nobody"], 3, "error: nothing is known under 'nobody'"),
+        (["--from-flow", "ord-1"], 2, "  clew define --from-flow b   as order_id"),
+        (["--from-flow", "single"], 2, "error: single has no event but its start, OrderPlaced"),
+    ],
+)
+def test_an_id_that_gives_no_definition_is_told_with_a_way_on(
+    run: Run, arguments: list[str], status: int, told: str
+) -> None:
+    ingest(
+        run,
+        [*order("a", order_id="ord-1"), *order("b", order_id="ord-1"), *order("single", "OrderPlaced")],
+    )
+    done = run("define", *arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert told in done.stderr
+    assert "\nhelp: " in done.stderr
+
+
+def test_what_a_terminal_would_obey_stands_escaped_in_the_text(run: Run) -> None:
+    ingest(run, order("a", "Placed\u202e", "Paid\x1b]0;x", "Done"))
+    text = run("define", "--from-flow", "a").stdout
+    assert text.replace("\n", "").isprintable()
+    assert r'start: "Placed\u202E"' in text
+
+
+def test_the_schema_is_printed_as_it_is(run: Run, tmp_path: Path) -> None:
+    assert run("define", "schema").stdout == SCHEMA.read_text(encoding="utf-8")
+    assert run("define", "schema", "-o", "flows.schema.json").returncode == 0
+    assert json.loads((tmp_path / "flows.schema.json").read_text(encoding="utf-8"))["title"]
