@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from clew.cli.commands import define
 from clew.cli.exits import Exit
 from clew.cli.main import COMMANDS, clew
 from clew.reconstruct.causes import REFINES, RULES, Action, Cause, Clue
@@ -24,7 +25,18 @@ from clew.reconstruct.model import (
     StoredReject,
     Summary,
 )
-from clew.reconstruct.reports import Change, Side, Spread, StepReport, TypeReport, Variant, VariantStep
+from clew.reconstruct.reports import (
+    Change,
+    Deviation,
+    Fitness,
+    Misfit,
+    Side,
+    Spread,
+    StepReport,
+    TypeReport,
+    Variant,
+    VariantStep,
+)
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
 HELP_WIDTH = 96
@@ -148,6 +160,8 @@ def test_every_environment_variable_that_the_code_reads_is_documented() -> None:
         ("clew steps", StepReport, {}),
         ("clew steps", Spread, {}),
         ("clew compare", Change, {}),
+        ("clew define", Fitness, {}),
+        ("clew define", Deviation, {}),
         ("clew compare", Side, {}),
     ],
 )
@@ -158,6 +172,12 @@ def test_every_field_of_the_json_is_documented_with_its_command(
     section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     names = [renamed.get(one.name, one.name) for one in dataclasses.fields(model)]
     assert [name for name in names if f"`{name}`" not in section] == []
+
+
+def test_every_kind_of_deviation_is_documented_and_may_be_ignored() -> None:
+    section = PAGE.read_text(encoding="utf-8").split("\n### clew define check\n")[1].split("\n### ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [kind.value for kind in Misfit]
+    assert list(define.KINDS) == [kind.value for kind in Misfit]
 
 
 def test_every_cause_stands_in_the_page_in_the_order_of_its_rank_with_what_it_refines() -> None:

@@ -111,3 +111,75 @@ def test_the_schema_is_printed_as_it_is(run: Run, tmp_path: Path) -> None:
     assert run("define", "schema").stdout == SCHEMA.read_text(encoding="utf-8")
     assert run("define", "schema", "-o", "flows.schema.json").returncode == 0
     assert json.loads((tmp_path / "flows.schema.json").read_text(encoding="utf-8"))["title"]
+
+
+@pytest.fixture
+def checked(run: Run, tmp_path: Path) -> Run:
+    """A folder with ``flows.yaml`` and a store: two orders as it says, one that was never packed, one told in a wrong order."""
+    (tmp_path / "flows.yaml").write_text(FLOWS, encoding="utf-8")
+    ingest(
+        run,
+        [
+            *order("a"),
+            *order("b", begin=10),
+            *order("c", "OrderPlaced", "PaymentTaken", "OrderShipped", begin=20),
+            *order("d", "OrderPlaced", "OrderPacked", "PaymentTaken", "OrderShipped", begin=30, causation_id=None),
+            *order("e", begin=600),
+        ],
+    )  # fmt: skip
+    return run
+
+
+def test_check_tells_how_many_flows_fit_and_what_the_others_do(checked: Run) -> None:
+    done = checked("define", "check", "flows.yaml", "--exit-code", COLUMNS="80")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines() == [
+        "order: 60.0% fit, 3 of 5 flows",
+        "FLOWS  SHARE  KIND     WHAT THEY DO                           EXAMPLE",
+        "    1  20.0%  missing  OrderPacked is missing                 c",
+        "    1  20.0%  order    OrderPacked comes before PaymentTaken  d",
+        "",
+        "as of 2026-01-31 12:10:15.000Z",
+    ]
+    ignored = ("--ignore", "missing", "--ignore", "order")
+    assert checked("define", "check", "flows.yaml", "--exit-code", *ignored).returncode == 0
+
+
+def test_check_changes_nothing_and_asks_the_stores_definitions_without_a_file(checked: Run) -> None:
+    before = checked("flows", "--json").stdout
+    told = json.loads(checked("define", "check", "flows.yaml", "--json").stdout)
+    assert (told["schema"], told["type"], told["flows"], told["fits"], told["fitness"]) == (
+        1,
+        "order",
+        5,
+        3,
+        0.6,
+    )
+    assert [one["kind"] for one in told["deviations"]] == ["missing", "order"]
+    assert checked("flows", "--json").stdout == before
+    none = checked("define", "check")
+    assert (none.returncode, none.stdout) == (3, "")
+    assert "error: the store has no flow definitions\nhelp: " in none.stderr
+    assert checked("rebuild", "--definitions", "flows.yaml").returncode == 0
+    assert json.loads(checked("define", "check", "--json").stdout) == told
+
+
+def test_check_is_narrowed_as_other_reports_are(checked: Run) -> None:
+    def flows(*options: str) -> tuple[int, int]:
+        told = json.loads(checked("define", "check", "flows.yaml", "--json", *options).stdout)
+        return told["flows"], told["fits"]
+
+    assert flows("--since", "1m") == (1, 1)
+    assert flows("--until", "2026-01-31T12:00:25Z") == (3, 2)
+    assert flows("--as-of", "2026-01-31T12:00:32Z") == (4, 3)
+    assert flows("--scope", "other") == (0, 0)
+    done = checked("define", "check", "flows.yaml", "--type", "nothing")
+    assert (done.returncode, done.stderr) == (
+        3, "error: flows.yaml defines no flow type 'nothing'\nhelp: it defines order\n"
+    )  # fmt: skip
+
+
+def test_what_define_writes_fits_the_flow_that_it_came_from(checked: Run) -> None:
+    assert checked("define", "--from-flow", "a", "-o", "first.yaml").returncode == 0
+    told = json.loads(checked("define", "check", "first.yaml", "--json").stdout)
+    assert (told["flows"], told["fits"]) == (5, 3)

@@ -62,7 +62,7 @@ def test_the_tables_name_every_entry(begin: str, entries: set[str]) -> None:
 
 def test_the_mistake_that_is_shown_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    shown = re.search(r"^```text\n(.*?)^```$", MANUAL, re.DOTALL | re.MULTILINE)
+    shown = re.search(r"^```text\n(error: .*?)^```$", MANUAL, re.DOTALL | re.MULTILINE)
     assert shown
     Path("flows.yaml").write_text(
         "flows:\n  order-fulfilment:\n    start: OrderPlaced\n    steps:\n"

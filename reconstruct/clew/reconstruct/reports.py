@@ -187,3 +187,57 @@ class Comparison:
     before_flows: int
     after_flows: int
     changes: tuple[Change, ...]
+
+
+class Misfit(StrEnum):
+    """How a flow may deviate from the definition of its type."""
+
+    MISSING = "missing"
+    """``step`` did not come in time, or the flow was completed without it"""
+    UNEXPECTED = "unexpected"
+    """``step`` is none of the definition's; or it is, but not where ``other``, a service, tells of it"""
+    ORDER = "order"
+    """``step`` came before ``other``, for which it waits"""
+    AFTER_END = "after_end"
+    """``step`` came after ``other``, the end"""
+    REPEATS = "repeats"
+    """``step`` came more often than it may"""
+    CHOICE = "choice"
+    """``step`` and ``other`` came, of which one is to come"""
+    LATE = "late"
+    """``step`` came later than its limit allows; without a step: the whole's end"""
+    ENDED = "ended"
+    """it is ``step`` (a status), and no end of the definition came"""
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One thing in which flows of a type deviate from its definition."""
+
+    kind: Misfit
+    step: str | None
+    other: str | None
+    flows: int
+    share: float
+    """Of the flows of this type."""
+    example: str
+    """ID of the newest of these flows."""
+    example_scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fitness:
+    """How well a definition fits the flows that begin with its start."""
+
+    type: str
+    flows: int
+    fits: int
+    """Flows that deviate in nothing; so far, where they go on."""
+    fitness: float | None
+    """``fits`` of ``flows``; None where there are none."""
+    going_on: int
+    """Flows that came to no end of the definition."""
+    deviations: tuple[Deviation, ...]
+    """The most frequent first."""
+    truncated: int
+    """Deviations left out after a thousand."""

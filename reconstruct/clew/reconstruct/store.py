@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from clew.collectors.record import Batch
+    from clew.reconstruct.definitions import Definition
     from clew.reconstruct.model import (
         Changed,
         Flow,
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
         Summary,
         Written,
     )
-    from clew.reconstruct.reports import Comparison, StepReport, TypeReport, VariantReport, Window
+    from clew.reconstruct.reports import (
+        Comparison,
+        Fitness,
+        Misfit,
+        StepReport,
+        TypeReport,
+        VariantReport,
+        Window,
+    )
 
 
 class Capability(StrEnum):
@@ -157,6 +166,21 @@ class Store(Protocol):
 
         What counts as significant is told in :mod:`clew.reconstruct.significance`. A flow in
         both windows counts as after. Without flows in either there are zero and no changes.
+        """
+        ...
+
+    def fitness(
+        self,
+        definitions: Sequence[Definition],
+        which: FlowFilter,
+        as_of: datetime | None = None,
+        ignoring: Collection[Misfit] = (),
+    ) -> list[Fitness]:
+        """How well each definition fits the flows that begin with its start, in the order given.
+
+        The definitions need not be those that the store judges by; a flow belongs to the one
+        whose start it has. ``which.types`` are the types as the store judges. Deviations of a
+        kind in ``ignoring`` are told, and do not count against a flow.
         """
         ...
 

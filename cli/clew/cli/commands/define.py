@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from clew.cli.errors import UsageMistake
+from clew.cli.errors import NothingFound, UsageMistake
 from clew.cli.exits import Exit
 from clew.cli.finding import looking, nothing, only
-from clew.cli.options import Context, as_of, common, moment, option, scoped, stored
+from clew.cli.narrowing import Asked, narrowing
+from clew.cli.options import Context, as_json, as_of, at_most, common, limited, moment, option, scoped, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+
+    from clew.reconstruct.definitions import Definition
 
 RECORDS = 100_000
 """Of one flow at most so many records are looked at."""
+SHOWN = 20
+"""Deviations of a type that a person sees unless --limit says otherwise."""
+KINDS = ("missing", "unexpected", "order", "after_end", "repeats", "choice", "late", "ended")
 
 
 def _output(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -104,6 +110,105 @@ def schema(context: Context, /, *, output: str | None, force: bool) -> int:
 
     _write(context, SCHEMA.read_text(encoding="utf-8"), output, force=force)
     return Exit.FINE
+
+
+@define.command()
+@click.argument("file", required=False)
+@option(
+    "--ignore",
+    "ignoring",
+    env="DEFINE_CHECK_IGNORE",
+    multiple=True,
+    type=click.Choice(KINDS),
+    metavar="KIND",
+    help=f"Deviations that do not count against a flow, of {', '.join(KINDS)}; may be given several times.",
+)
+@limited("DEFINE_CHECK", "deviations of a type", SHOWN)
+@narrowing("DEFINE_CHECK", types=True)
+@option(
+    "--exit-code",
+    env="DEFINE_CHECK_EXIT_CODE",
+    is_flag=True,
+    help="Exit with status 1 when a flow does not fit.",
+)
+@as_json
+@stored
+@click.pass_obj
+def check(
+    context: Context,
+    /,
+    *,
+    file: str | None,
+    ignoring: tuple[str, ...],
+    limit: int | None,
+    types: tuple[str, ...],
+    exit_code: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Say how well definitions fit the stored flows: how many fit, and what the others do otherwise.
+
+    FILE is a definitions file, which is checked for mistakes first; without it the
+    store's own definitions are asked. A flow belongs to the definition with whose
+    start it begins. Nothing in the store changes.
+
+    \b
+      clew define check flows.yaml
+      clew define check --type order-fulfilment --ignore unexpected --exit-code
+    """  # noqa: D301  likewise
+    from clew.reconstruct.reports import Misfit
+
+    terminal = context.terminal
+    written = None if file is None else _definitions(file, types)
+    with context.store() as store:
+        definitions = written or _kept(store.settings().definitions, types)
+        asked = Asked(store, given)
+        found = store.fitness(definitions, asked.which(()), asked.at, [Misfit(kind) for kind in ignoring])
+        standing = asked.standing(terminal.look)
+    most = at_most(limit, SHOWN, as_json=as_json)
+    if as_json:
+        from clew.cli.report_json import report
+
+        for one in found:
+            terminal.json(report(replace(one, deviations=one.deviations[:most])))
+    else:
+        from clew.cli.fitness_view import fitness_view
+
+        terminal.out(fitness_view(found, most, terminal.look))
+        terminal.out(standing)
+    return Exit.FOUND if exit_code and any(one.fits < one.flows for one in found) else Exit.FINE
+
+
+def _definitions(file: str, types: tuple[str, ...]) -> tuple[Definition, ...]:
+    from clew.reconstruct.definitions import load
+
+    return _of_types(load(Path(file)), types, file)
+
+
+def _kept(kept: tuple[Definition, ...], types: tuple[str, ...]) -> tuple[Definition, ...]:
+    if not kept:
+        raise NothingFound(
+            "the store has no flow definitions",
+            help="clew define check FILE checks those of a file; clew rebuild --definitions FILE gives them to the store",
+        )
+    return _of_types(kept, types, "the store")
+
+
+def _of_types(
+    definitions: tuple[Definition, ...], types: tuple[str, ...], where: str
+) -> tuple[Definition, ...]:
+    """The definitions of ``types``, or all of them.
+
+    Raises:
+        NothingFound: there is none of one of the types.
+    """
+    names = [definition.name for definition in definitions]
+    for wanted in types:
+        if wanted not in names:
+            raise NothingFound(
+                f"{where} defines no flow type {wanted!r}", help=f"it defines {', '.join(names)}"
+            )
+    return tuple(one for one in definitions if not types or one.name in types)
 
 
 def _write(context: Context, text: str, output: str | None, *, force: bool) -> None:

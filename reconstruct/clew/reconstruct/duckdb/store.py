@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,16 @@ if TYPE_CHECKING:
     import duckdb
 
     from clew.collectors.record import Batch
-    from clew.reconstruct.reports import Comparison, StepReport, TypeReport, VariantReport, Window
+    from clew.reconstruct.definitions import Definition
+    from clew.reconstruct.reports import (
+        Comparison,
+        Fitness,
+        Misfit,
+        StepReport,
+        TypeReport,
+        VariantReport,
+        Window,
+    )
 
 VERSION = 2
 PAGE = 1_000
@@ -198,6 +207,24 @@ class DuckStore:
         which = comparisons.span_of(which, before, after)
         with self.step_table(which, as_of, also) as connection:
             return comparisons.compare(connection)
+
+    def fitness(
+        self,
+        definitions: Sequence[Definition],
+        which: FlowFilter,
+        as_of: datetime | None = None,
+        ignoring: Collection[Misfit] = (),
+    ) -> list[Fitness]:
+        from clew.reconstruct.duckdb import fitting, step_table
+
+        with self._reporting:
+            with self._at(as_of) as (connection, now, settings):
+                step_table.collect(connection, which, now, settings)
+                context = fitting.collect(connection, definitions, settings.limit_us)
+            with self._file.workbench() as connection:
+                found = fitting.fitness(context, now, ignoring)
+                step_table.drop(connection)
+                return found
 
     @contextmanager
     def step_table(

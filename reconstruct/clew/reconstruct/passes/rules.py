@@ -32,14 +32,16 @@ NOTHING = """
     CREATE OR REPLACE TEMP TABLE turned (flow UBIGINT, since BIGINT, last BIGINT);
 """
 
-EVENTS = """
+TELLING = """
     -- by_service is NULL where a record does not say its service.
     CREATE OR REPLACE TEMP TABLE telling AS
     SELECT t.series, n.number, n.service IS NULL OR n.service = t.service AS by_service,
         len(n.versions) = 0 OR coalesce(list_contains(n.versions, t.schema_version), false) AS of_version
     FROM store.series AS t JOIN rule_name AS n ON n.event = t.name
     WHERE t.kind <> 'dead_letter';
+"""
 
+OCCURRENCES = """
     CREATE OR REPLACE TEMP TABLE occurrence AS
     SELECT m.flow, e.number,
         coalesce(m.unit, CASE WHEN m.kind = 'span' THEN m.span_h END, m.record) AS event,
@@ -53,7 +55,9 @@ EVENTS = """
     -- A handling that does not say of which event is no other event, where the event itself is told.
     DELETE FROM occurrence
     WHERE heard AND (flow, number) IN (SELECT (flow, number) FROM occurrence WHERE NOT heard);
+"""
 
+STARTS = """
     CREATE OR REPLACE TEMP TABLE defined_flow AS
     SELECT flow, first[4] AS definition, first[3] AS type, first[2] AS since
     FROM (
@@ -275,7 +279,8 @@ def follow_rules(context: Context) -> None:
     if not context.definitions:
         return
     put_rules(context)
-    context.connection.execute(EVENTS)
+    for facts in (TELLING, OCCURRENCES, STARTS):
+        context.connection.execute(facts)
     if not context.count("SELECT count(*) FROM defined_flow"):
         return
     context.connection.execute(FACTS)
