@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -183,3 +184,50 @@ def test_what_define_writes_fits_the_flow_that_it_came_from(checked: Run) -> Non
     assert checked("define", "--from-flow", "a", "-o", "first.yaml").returncode == 0
     told = json.loads(checked("define", "check", "first.yaml", "--json").stdout)
     assert (told["flows"], told["fits"]) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("flows", "told"),
+    [
+        ("a: {start: A, steps: [B, {event: C, after: X}]}", "after X, which is none of its steps"),
+        ("a: {start: A, steps: [B], compensations: {Undo: X}}", "X is to be undone and is none of its steps"),
+        ("a: {start: A, steps: [{event: B, after: C}, {event: C, after: B}]}", "B waits for C, which waits for B"),
+        ("a: {start: A, steps: [{any: 0, of: [B, C]}]}", "any asks for 0 of 2"),
+        ("a: {start: A, steps: [all: []]}", "all is empty"),
+        ("a: {start: A, steps: [{event: B, limit: -5m}]}", "limit '-5m' is not above zero"),
+        ("a: {start: A, steps: [B]}\n  a: {start: B, steps: [C]}", "a is there twice"),
+        ("a: {start: A, steps: [B]}\n  b: {start: A, steps: [C]}", "b and a both start with A"),
+        ("a: &a {start: [A, A1]}\n  b: *a", "aliases are not allowed here"),
+        ("a: " + "[" * 5_000, "nested too deeply"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_bad_definition_is_told_with_its_line_marked(
+    run: Run, tmp_path: Path, flows: str, told: str
+) -> None:
+    (tmp_path / "flows.yaml").write_text(f"flows:\n  {flows}\n", encoding="utf-8")
+    done = run("define", "check", "flows.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    what, where, line, mark, help_ = done.stderr.splitlines()[:5]
+    assert what.startswith("error: ")
+    assert told in what
+    assert re.fullmatch(r"  --> flows\.yaml:[123]:\d+", where)
+    assert line.split(" | ")[1][mark.index("^") - len("      | ") + 1 :]
+    assert help_.startswith("help: ")
+
+
+def test_a_file_of_ten_megabytes_is_refused_unread(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "flows.yaml").write_text("flows:\n" + "# more\n" * 1_500_000, encoding="utf-8")
+    done = run("define", "check", "flows.yaml")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: more than 1,000,000 bytes is not a definitions file\n  --> flows.yaml\n"
+    )
+
+
+def test_a_file_without_a_mistake_is_told_so_where_there_is_no_store(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "flows.yaml").write_text(FLOWS, encoding="utf-8")
+    done = run("define", "check", "flows.yaml")
+    assert done.returncode == 4
+    assert done.stderr.startswith(
+        "flows.yaml is without a mistake, and there is nothing to compare it with\nerror: "
+    )

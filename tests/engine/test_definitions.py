@@ -261,3 +261,14 @@ def test_durations_have_units(text: str, microseconds: int) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a duration|is not above zero|has no unit"):
         duration_us(text)
+
+
+def test_a_name_of_any_length_is_told_within_a_line(tmp_path: Path) -> None:
+    names = ", ".join(f"{'S' * 900}{number}" for number in range(400))
+    with pytest.raises(DefinitionError) as found:
+        read(
+            f"flows: {{order: {{start: Placed, steps: [{names}, {{event: X, after: {'N' * 90_000}}}]}}}}",
+            tmp_path,
+        )
+    assert str(found.value) == f"order: after {'N' * 60}…, which is none of its steps"
+    assert len(found.value.help) <= 600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,10 @@ LARGEST = 1_000_000
 """Bytes of a definitions file; more is a mistake."""
 SHOWN = 200
 """Characters of an offending line that are shown."""
+LONGEST_NAME = 60
+"""Characters of a name that a message gives."""
+LONGEST = 600
+"""Characters of a message."""
 PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}"
     for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value")
@@ -32,18 +37,23 @@ class Place:
         """A mistake at a line and column, which count from 1."""
         lines = self.text.splitlines()
         return DefinitionError(
-            message,
+            _bounded(message),
             file=self.file,
             line=line,
             column=column,
             text=lines[line - 1][:SHOWN] if 0 < line <= len(lines) else "",
-            help=help,
+            help=_bounded(help),
         )
 
     def at(self, node: Node, message: str, help: str = "") -> DefinitionError:
         """A mistake where ``node`` begins."""
         mark = node.start_mark
         return self.error(message, line=mark.line + 1, column=mark.column + 1, help=help)
+
+
+def _bounded(told: str) -> str:
+    """A message whose names are no longer than a line, and which is no longer than a paragraph."""
+    return re.sub(rf"([^\s,]{{{LONGEST_NAME}}})[^\s,]+", r"\1…", told)[:LONGEST]
 
 
 def text(path: Path) -> str:
@@ -70,10 +80,15 @@ def text(path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        begin = raw.rfind(b"\n", 0, error.start) + 1
+        before = raw[begin : error.start].decode("utf-8-sig")
+        shown = Place(str(path), before + raw[error.start : error.end].decode("utf-8", "backslashreplace"))
         raise DefinitionError(
             f"not UTF-8 at byte {error.start + 1}",
-            file=str(path),
+            file=shown.file,
             line=raw.count(b"\n", 0, error.start) + 1,
+            column=len(before) + 1,
+            text=shown.text[len(before) :],
             help="save the file as UTF-8",
         ) from error
 

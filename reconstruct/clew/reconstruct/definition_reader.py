@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -194,8 +195,15 @@ class Reader(Nodes):
         for key in ("any", "of"):
             if key not in told:
                 raise self.place.at(node, f"{name}: any: {key!r} is missing", help)
-        needs = self.count(told["any"], f"{name}: any")
         nodes = list(self.items(told["of"], f"{name}: of", 2, help))
+        asked = told["any"]
+        if asked.tag == INT and re.fullmatch(r"-\d+|[-+]?0+", str(asked.value)):
+            raise self.place.at(
+                asked,
+                f"{name}: any asks for {asked.value[:20]} of {len(nodes)}: what follows would wait for nothing",
+                "ask for one at least; steps that nothing waits for stand in 'optional: [...]'",
+            )
+        needs = self.count(asked, f"{name}: any")
         for one in nodes:
             if isinstance(one, SequenceNode) or _group(one):
                 raise self.place.at(one, f"{name}: of holds something else than a step", help)

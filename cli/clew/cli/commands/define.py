@@ -156,15 +156,21 @@ def check(
       clew define check flows.yaml
       clew define check --type order-fulfilment --ignore unexpected --exit-code
     """  # noqa: D301  likewise
+    from clew.reconstruct.errors import StoreMissing
     from clew.reconstruct.reports import Misfit
 
     terminal = context.terminal
     written = None if file is None else _definitions(file, types)
-    with context.store() as store:
-        definitions = written or _kept(store.settings().definitions, types)
-        asked = Asked(store, given)
-        found = store.fitness(definitions, asked.which(()), asked.at, [Misfit(kind) for kind in ignoring])
-        standing = asked.standing(terminal.look)
+    try:
+        with context.store() as store:
+            definitions = written or _kept(store.settings().definitions, types)
+            asked = Asked(store, given)
+            found = store.fitness(definitions, asked.which(()), asked.at, [Misfit(kind) for kind in ignoring])
+            standing = asked.standing(terminal.look)
+    except StoreMissing:
+        if written:
+            terminal.say(f"{file} is without a mistake, and there is nothing to compare it with")
+        raise
     most = at_most(limit, SHOWN, as_json=as_json)
     if as_json:
         from clew.cli.report_json import report
