@@ -103,3 +103,14 @@ def test_help_works_whatever_the_settings_say(run: Run, tmp_path: Path) -> None:
     done = run("flows", "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert "--status" in done.stdout
+
+
+def test_a_command_and_those_below_it_share_their_table(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "clew.toml").write_text("[formats]\nlines = 1\njson = true\n", encoding="utf-8")
+    (tmp_path / "in.jsonl").write_text('{"level": "info", "message": "a"}\n' * 3, encoding="utf-8")
+    assert run("formats").stdout.startswith('{"schema":1,')
+    assert run("formats", "test", "in.jsonl").stdout.count("\n") == 1
+    (tmp_path / "clew.toml").write_text("[formats]\nline = 1\n", encoding="utf-8")
+    done = run("formats", "test", "in.jsonl")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: clew formats has no option --line")
+    assert done.stderr.splitlines()[-1] == "help: did you mean lines?"

@@ -224,7 +224,17 @@ def _read_settings(ctx: click.Context, _param: click.Parameter, value: str | Non
         return
     file = value or settings.FILE
     name = ctx.command_path.split()[1]
-    ctx.default_map = settings.defaults(found, file, ctx.command, name, _context(ctx).commands)
+    ctx.default_map = settings.defaults(
+        found, file, ctx.command, name, _context(ctx).commands, _relatives(ctx)
+    )
+
+
+def _relatives(ctx: click.Context) -> list[click.Command]:
+    """The commands that share a command's table of settings."""
+    if isinstance(ctx.command, click.Group):
+        return list(ctx.command.commands.values())
+    above = ctx.parent
+    return [above.command] if above is not None and above.parent is not None else []
 
 
 __all__ = [

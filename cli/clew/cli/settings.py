@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from clew.cli.errors import UsageMistake
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import click
 
 FILE = "clew.toml"
@@ -55,21 +57,23 @@ def read(path: str | None) -> dict[str, Any]:
 
 
 def defaults(
-    settings: dict[str, Any], file: str, command: click.Command, name: str, known: set[str]
+    settings: dict[str, Any],
+    file: str,
+    command: click.Command,
+    name: str,
+    known: set[str],
+    relatives: Iterable[click.Command] = (),
 ) -> dict[str, Any]:
     """What ``settings`` say about ``command``: parameter name → value.
 
-    ``known`` names every command, so that a table of another one is no mistake.
+    ``known`` names every command, so that a table of another one is no mistake. ``relatives``
+    have the same table: the commands below ``command``, or the one above it.
 
     Raises:
         UsageMistake: a name that no option has, or a table of no command.
     """
-    options = {
-        long.removeprefix("--"): parameter.name
-        for parameter in command.params
-        for long in (*parameter.opts, *parameter.secondary_opts)
-        if long.startswith("--") and parameter.name
-    }
+    options = _options(command)
+    others = {long for one in relatives for long in _options(one)}
     found: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, dict):
@@ -80,10 +84,21 @@ def defaults(
         elif key in options:
             found[str(options[key])] = value
     for key, value in settings.get(name, {}).items():
-        if key not in options:
-            raise _unknown(f"clew {name} has no option --{key}", file, key, sorted(options))
-        found[str(options[key])] = value
+        if key in options:
+            found[str(options[key])] = value
+        elif key not in others:
+            raise _unknown(f"clew {name} has no option --{key}", file, key, sorted({*options, *others}))
     return found
+
+
+def _options(command: click.Command) -> dict[str, str]:
+    """Long name → parameter name."""
+    return {
+        long.removeprefix("--"): parameter.name
+        for parameter in command.params
+        for long in (*parameter.opts, *parameter.secondary_opts)
+        if long.startswith("--") and parameter.name
+    }
 
 
 def _unknown(what: str, file: str, key: str, instead: list[str]) -> UsageMistake:
