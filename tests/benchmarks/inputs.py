@@ -64,6 +64,12 @@ class Inputs:
         self.store_of_flows = cache(self._store_of_flows)
         self.spans = cache(self._spans)
 
+    def definitions(self) -> Path:
+        """Give a file with the definition of the flows that the lines tell of."""
+        path = self.folder / "definitions.yaml"
+        path.write_text(_DEFINITIONS)
+        return path
+
     def scaled(self, count: int, least: int = 100) -> int:
         """Give a number at this run's scale."""
         return max(least, round(count * self.scale))
@@ -111,11 +117,9 @@ class Inputs:
     def _store_of_flows(self, flows: int) -> Path:
         """Give a store of so many flows, one in a hundred of which ends midway and owes a step."""
         lines = self.folder / "flows.jsonl"
-        definitions = self.folder / "definitions.yaml"
-        definitions.write_text(_DEFINITIONS)
         write_lines(lines, self.scaled(flows) * LINES_PER_FLOW)
         path = self.folder / f"flows-{flows}.duckdb"
-        _, said = self.ingest(path, lines, "--definitions", definitions)
+        _, said = self.ingest(path, lines, "--definitions", self.definitions())
         lines.unlink()
         assert said["flows"] >= self.scaled(flows)
         return path

@@ -34,6 +34,7 @@ def test_reports_on_a_large_store(inputs: Inputs, figures: Figures) -> None:
         "variants": ask("variants", "OrderPlaced"),
         "steps": ask("steps", "OrderPlaced"),
         "compare": ask("compare", "--at", split),
+        "define check": ask("define", "check", str(inputs.definitions())),
     }
     grouping = {"grouping": lambda _: run([PYTHON, "-c", GROUPING, str(store)], inputs.folder)}
     runs = alternate(inputs.rounds(ROUNDS), reports | grouping)

@@ -7,11 +7,23 @@ from typing import Any
 from tests.conformance.records import at, batch, log, span
 from tests.conformance.store_case import ORDERS, TRACE, Open, StoreCase, as_able
 
+from clew.reconstruct.definitions import Clause, Definition, Role, Rule
 from clew.reconstruct.model import FlowFilter, Status, StepKind
-from clew.reconstruct.reports import Change, Comparison, Measure, Spread, Window, WorkFrom
+from clew.reconstruct.reports import Change, Comparison, Measure, Misfit, Spread, Window, WorkFrom
 from clew.reconstruct.store import Capability, Store
 
 EVERY = FlowFilter()
+PAID = Definition(
+    "order",
+    ("Placed",),
+    (
+        Rule(1, ("Paid",), "pay", limit_us=10_000_000),
+        Rule(2, ("Packed",), after=(Clause((1,)),)),
+        Rule(3, ("Done",), after=(Clause((2,)),), role=Role.COMPLETED),
+    ),
+    ends=(("Done", "completed"),),
+)
+"""Placed, Paid by pay within 10 s, Packed, Done."""
 
 
 def order(number: int, second: float, wait: float = 1, work: float = 2, **last: Any) -> list[dict[str, Any]]:
@@ -138,6 +150,44 @@ class ReportingConformance(StoreCase):
             assert [(one.name, one.count) for one in store.steps(EVERY, at(1))] == [("Placed", 1)] * 2
             assert store.variants(EVERY, at(1)).flows == 1
         assert [one.flows for one in store.types(EVERY)] == [2]
+
+    def test_a_definition_fits_the_flows_that_do_what_it_says(self, store: Store) -> None:
+        def well(number: int, *more: dict[str, Any], packed: float = 5, **last: Any) -> list[dict[str, Any]]:
+            common = {
+                "correlation_id": f"o{number}",
+                "correlation_key": "correlation_id",
+                "operation": "send",
+            }
+            told = {"name": "Packed", "event_id": f"r{number}", "causation_id": f"q{number}"}
+            return [
+                *order(number, number * 100),
+                log(number * 100 + packed, **(told | common)),
+                log(number * 100 + 6, name="Done", event_id=f"s{number}", **(common | last)),
+                *({**one, **common} for one in more),
+            ]
+
+        fine = well(1)
+        skewed = well(2, packed=1)
+        told_twice = well(3, log(303, name="Paid", service="pay", event_id="q3", trace_id="t"))
+        noted = well(4, log(404, name="Noted"))
+        dead = [*order(5, 500), log(504, kind="dead_letter", name="Paid", event_id="q5", correlation_id="o5")]
+        late = [*order(6, 600, wait=5, work=6), *well(6, packed=12, time=at(613))[3:]]
+        store.write(batch([*fine, *skewed, *told_twice, *noted, *dead, *late]))
+        (found,) = store.fitness((PAID,), EVERY)
+        assert (found.type, found.flows, found.fits, found.fitness, found.going_on) == ("order", 6, 3, 0.5, 1)
+        assert {(one.kind, one.step, one.example) for one in found.deviations} == {
+            (Misfit.UNEXPECTED, "Noted", "o4"),
+            (Misfit.ENDED, "dead_lettered", "o5"),
+            (Misfit.LATE, "Paid", "o6"),
+        }
+        (lenient,) = store.fitness((PAID,), EVERY, ignoring=(Misfit.UNEXPECTED, Misfit.LATE))
+        assert (lenient.fits, lenient.deviations) == (5, found.deviations)
+        (one,) = store.fitness((PAID,), FlowFilter(until=at(50)))
+        assert (one.flows, one.deviations) == (0, ())
+        with as_able(store, Capability.AS_OF_EARLIER):
+            (then,) = store.fitness((PAID,), EVERY, at(102))
+            assert (then.flows, then.fits, then.going_on) == (1, 1, 1)
+        assert [flow.type for flow in store.flows(EVERY)] == ["Placed"] * 6, "nothing changed"
 
     def test_reports_and_writing_take_turns(self, store: Store, open_store: Open) -> None:
         store.write(batch(order(1, 0)))

@@ -12,11 +12,11 @@ from tests.conformance.store_asking import AskingConformance
 from tests.conformance.store_case import Open, as_able
 from tests.conformance.store_changing import ChangingConformance
 from tests.conformance.store_grouping import GroupingConformance
-from tests.conformance.store_reporting import EVERY, ReportingConformance
+from tests.conformance.store_reporting import EVERY, PAID, ReportingConformance
 from tests.conformance.store_writing import WritingConformance
 
 from clew.reconstruct.model import FlowFilter, GroupBy, Settings, Status
-from clew.reconstruct.reports import Comparison, VariantReport, Window
+from clew.reconstruct.reports import Comparison, Fitness, VariantReport, Window
 from clew.reconstruct.store import Capability, Store
 
 __all__ = ["Open", "StoreConformance"]
@@ -50,6 +50,8 @@ class StoreConformance(
         assert store.variants(EVERY) == VariantReport(0, 0, ())
         assert store.steps(EVERY) == store.steps(EVERY, START) == []
         assert store.compare(Window(None, START), Window(START, None), EVERY) == Comparison(0, 0, ())
+        assert store.fitness((), EVERY) == []
+        assert store.fitness((PAID,), EVERY, START) == [Fitness("order", 0, 0, None, 0, (), 0)]
         assert store.settings() == Settings()
         with as_able(store, Capability.REBUILD):
             assert store.rebuild().flows == 0
