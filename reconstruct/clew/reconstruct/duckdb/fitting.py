@@ -213,33 +213,10 @@ TOLD = """
     ORDER BY d.definition, flows DESC, v.kind, v.step NULLS FIRST, v.other NULLS FIRST
 """
 
-MADE = (
-    *(
-        "telling",
-        "member",
-        "caused",
-        "occurrence",
-        "defined_flow",
-        "told_end",
-        "hit",
-        "seen",
-        "begun",
-        "undoing",
-    ),
-    *(
-        "turned",
-        "left_over",
-        "well",
-        "owing",
-        "due",
-        "defined_end",
-        "said_end",
-        "end_rule",
-        "began",
-        "awaited",
-    ),
-    *("stranger", "deviation"),
-)
+MADE = """
+    telling teller member caused occurrence defined_flow told_end hit seen begun undoing turned left_over
+    well owing due defined_end said_end end_rule began awaited stranger deviation
+"""
 """What is dropped once the answer is read."""
 
 
@@ -285,7 +262,7 @@ def fitness(context: Context, as_of: datetime | None, ignoring: Collection[Misfi
         share = flows / numbers[definition][0]
         deviation = Deviation(Misfit(kind), step, other, flows, share, example[1], example[2])
         told.setdefault(definition, []).append((deviation, kinds))
-    for table in MADE:
+    for table in MADE.split():
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
     found = []
     for number, definition in enumerate(context.definitions, 1):

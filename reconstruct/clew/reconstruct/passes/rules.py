@@ -36,6 +36,7 @@ TELLING = """
     -- by_service is NULL where a record does not say its service.
     CREATE OR REPLACE TEMP TABLE telling AS
     SELECT t.series, n.number, n.service IS NULL OR n.service = t.service AS by_service,
+        n.service IS NOT NULL AS asks_service,
         len(n.versions) = 0 OR coalesce(list_contains(n.versions, t.schema_version), false) AS of_version
     FROM store.series AS t JOIN rule_name AS n ON n.event = t.name
     WHERE t.kind <> 'dead_letter';
@@ -46,18 +47,21 @@ OCCURRENCES = """
     SELECT m.flow, e.number,
         coalesce(m.unit, CASE WHEN m.kind = 'span' THEN m.span_h END, m.record) AS event,
         coalesce(epoch_us(min(m.moment)), 0) AS time,
-        bool_and(m.handles AND m.unit IS NULL) AS heard
+        bool_and(m.handles AND m.unit IS NULL) AS heard,
+        coalesce(bool_or(e.by_service) FILTER (NOT m.handles), bool_or(e.by_service), false) AS by_service,
+        bool_and(m.handles AND m.unit IS NOT NULL AND e.asks_service) AS hearsay
     FROM member AS m JOIN telling AS e USING (series)
     GROUP BY ALL
-    HAVING bool_or(e.of_version)
-       AND coalesce(bool_or(e.by_service) FILTER (NOT m.handles), bool_or(e.by_service), false);
+    HAVING bool_or(e.of_version) AND (by_service OR hearsay);
+"""
+
+STARTS = """
+    DELETE FROM occurrence WHERE NOT by_service;
 
     -- A handling that does not say of which event is no other event, where the event itself is told.
     DELETE FROM occurrence
     WHERE heard AND (flow, number) IN (SELECT (flow, number) FROM occurrence WHERE NOT heard);
-"""
 
-STARTS = """
     CREATE OR REPLACE TEMP TABLE defined_flow AS
     SELECT flow, first[4] AS definition, first[3] AS type, first[2] AS since
     FROM (
@@ -267,6 +271,28 @@ END = f"""
 """
 
 
+def name_emitters(context: Context, series: str) -> None:
+    """Ask who emitted the events of which only handlings tell by name: other records of them may say so.
+
+    ``series`` is a table with each series' ``service`` and ``kind``.
+    """
+    if not context.count("SELECT count(*) FROM occurrence WHERE hearsay"):
+        return
+    context.run(f"""
+        UPDATE occurrence SET by_service = sent.by_service
+        FROM (
+            SELECT o.flow, o.number, o.event, bool_or(t.service = n.service) AS by_service
+            FROM occurrence AS o
+            JOIN rule_name AS n USING (number)
+            JOIN member AS m ON m.flow = o.flow AND m.unit = o.event AND NOT m.handles
+            JOIN {series} AS t ON t.series = m.series AND t.kind <> 'dead_letter' AND t.service IS NOT NULL
+            WHERE o.hearsay
+            GROUP BY o.flow, o.number, o.event
+        ) AS sent
+        WHERE sent.flow = occurrence.flow AND sent.number = occurrence.number AND sent.event = occurrence.event
+    """)
+
+
 def follow_rules(context: Context) -> None:
     """Leave ``defined_flow``, ``due`` and ``defined_end``, of flows whose definition's start was seen.
 
@@ -279,8 +305,10 @@ def follow_rules(context: Context) -> None:
     if not context.definitions:
         return
     put_rules(context)
-    for facts in (TELLING, OCCURRENCES, STARTS):
-        context.connection.execute(facts)
+    context.connection.execute(TELLING)
+    context.connection.execute(OCCURRENCES)
+    name_emitters(context, "store.series")
+    context.connection.execute(STARTS)
     if not context.count("SELECT count(*) FROM defined_flow"):
         return
     context.connection.execute(FACTS)
