@@ -8,6 +8,7 @@ from typing import Any
 from tests.conformance.records import at, batch, log, span
 from tests.conformance.store_case import Open, StoreCase
 
+from clew.collectors.record import Watermark
 from clew.reconstruct.definitions import Definition, Rule
 from clew.reconstruct.model import Change, FlowFilter, GroupBy, Settings, Status
 from clew.reconstruct.store import Store
@@ -148,12 +149,15 @@ class GroupingConformance(StoreCase):
         for by in GroupBy:
             assert sum(group.flows for group in store.groups(FlowFilter(), by, later)) == 100
 
-    def test_a_flow_tells_all_that_it_owes_and_who_sends_and_tells_of_such_elsewhere(
+    def test_a_flow_tells_all_that_it_owes_and_who_sends_such_elsewhere_and_who_was_not_read_so_far(
         self, open_store: Open
     ) -> None:
         store = open_store(settings=Settings(definitions=(DEFINITION,)))
-        store.write(batch(order(0, "good", "Paid", "Sent"), source="depot.log", scope="live"))
-        store.write(batch(order(0, "other", "Paid", "Sent"), source="elsewhere.log", scope="test"))
+        mark = Watermark(int(at(65).timestamp() * 1_000_000), exact=True)
+        store.write(batch(order(0, "good", "Paid", "Sent"), source="depot.log", scope="live", watermark=mark))
+        store.write(
+            batch(order(0, "other", "Paid", "Sent"), source="elsewhere.log", scope="test", watermark=mark)
+        )
         store.write(batch(order(10, "bad"), source="shop.log", scope="live"))
         detail = store.flow("bad", "live", at(600))
         assert detail is not None
@@ -161,7 +165,9 @@ class GroupingConformance(StoreCase):
             ("step", "Paid", None, at(10), at(70)),
             ("step", "Sent", "depot", at(10), at(70)),
         ]
-        assert detail.waits[0] == detail.flow.owed
+        assert [owed.held for owed in detail.waits] == [True, True]
+        assert (detail.flow.status, detail.flow.cause) == (Status.IN_PROGRESS, "source_behind")
+        assert detail.flow.owed == detail.waits[0]
         assert detail.senders == {"Paid": ("bank",), "Sent": ("depot",)}
         assert detail.tellers == {"Paid": ("depot.log",), "Sent": ("depot.log",)}, "of its own scope alone"
         done = store.flow("good", "live", at(600))

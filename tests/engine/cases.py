@@ -120,6 +120,8 @@ def _row(record: dict[str, Any]) -> Row:
     row["label"] = record["as"]
     for name in DAY_FIELDS & set(row):
         row[name] = when(row[name])
+    if "offset" in row:
+        row["offset"] = int(row["offset"])
     return row
 
 

@@ -1,7 +1,7 @@
 """Causes are what ``fixtures/causes`` says: which hold, in which order, by which records.
 
 An expected flow gives what is compared of it: the stored ``cause``, the ``sentence``, and
-all of ``causes`` in their order, each with its ``said``, its ``clues`` (``label: text``) and
+its ``status`` where that is what the case is about, and all of ``causes`` in their order, each with its ``said``, its ``clues`` (``label: text``) and
 what to do ``next``.
 """
 
@@ -59,6 +59,8 @@ def differences(told: Why, entry: Mapping[str, Any], case: Case) -> Iterator[str
     assert set(entry) >= {"flow", "cause", "causes", "sentence"}, "a fixture says all of it"
     if told.detail.flow.cause != entry["cause"]:
         yield f"the stored cause is {told.detail.flow.cause}"
+    if told.detail.flow.status != entry.get("status", told.detail.flow.status):
+        yield f"the status is {told.detail.flow.status}"
     if told.sentence != entry["sentence"]:
         yield f"sentence: {told.sentence}"
     wanted = entry["causes"]
@@ -102,7 +104,14 @@ def test_every_rule_has_fixtures_in_which_it_holds_and_in_which_it_does_not() ->
 
 
 def test_every_stored_cause_is_refined_by_known_rules_and_by_itself() -> None:
-    assert set(REFINES) == {*OWED_CAUSES.values(), "dead_lettered", "retrying", "unknown_end"}
+    assert set(REFINES) == {
+        *OWED_CAUSES.values(),
+        "dead_lettered",
+        "retrying",
+        "unknown_end",
+        "compensation_incomplete",
+        "source_behind",
+    }
     for stored, refined in REFINES.items():
         assert stored in refined
         assert [name for name in refined if name not in MEANINGS] == []

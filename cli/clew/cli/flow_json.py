@@ -92,6 +92,7 @@ def owed(thing: Owed | None) -> dict[str, Any] | None:
         "destination": thing.destination,
         "since": time(thing.since),
         "deadline": time(thing.deadline),
+        "held": thing.held,
     }
 
 

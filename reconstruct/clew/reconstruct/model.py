@@ -85,6 +85,8 @@ class Owed:
     deadline: datetime | None
     service: str | None = None
     destination: str | None = None
+    held: bool = False
+    """Its deadline passed, but a source that would tell of it was not read so far: it is not overdue."""
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -188,6 +190,25 @@ class FlowLink:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupPosition:
+    """How far a consumer group has come in a partition, as records of its handlings tell."""
+
+    destination: str
+    partition: int
+    group: str
+    """The service where no group is told."""
+    services: tuple[str, ...]
+    offset: int
+    """The highest that it handled,"""
+    time: datetime
+    """when it did so last,"""
+    sent: datetime | None
+    """and when that message was sent."""
+    per_second: float
+    """Offsets that it advances by; 0 where it handled one only."""
+
+
+@dataclass(frozen=True, slots=True)
 class FlowDetail:
     """A flow whole. Steps come in happens-before order; a parent precedes its children."""
 
@@ -205,7 +226,9 @@ class FlowDetail:
     senders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Owed event → the services that send it, in whatever flow."""
     tellers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Owed name → the sources that told of such things, in whatever flow."""
+    """Owed name → the sources that would tell of it and were not read up to its deadline."""
+    groups: tuple[GroupPosition, ...] = ()
+    """Of a flow that waits: how far those came who handle in the partitions of its messages."""
 
 
 @dataclass(frozen=True, slots=True)

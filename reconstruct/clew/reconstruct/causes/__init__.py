@@ -2,18 +2,16 @@
 
 **Rank.** Causes come in the order of :data:`RULES`: what was observed before what is
 inferred from absence, since an error that was told is certain and a silence is not; then
-what puts the silence in doubt (a source that is behind); then the culprit before the
-state that it leaves the flow in (a child flow, a step that hangs, a message that nobody
-took, a handler that did not react, a join that lacks a part, a step not seen). A cause
+what was done and is not undone; then what puts the silence in doubt (a source that is
+behind); then the culprit before the
+state that it leaves the flow in (a child flow, a step that hangs, a consumer that has not come
+so far, a message that nobody took, a handler that did not react, a join that lacks a part, a step not seen). A cause
 that explains the flow's stored one comes before all that merely hold besides.
 
 **One voice.** A list of flows shows the stored cause, told from waits alone without a look
 at any step: cheap for a million flows. These rules refine it: :data:`REFINES` says which
 of them may stand for it, the first one that :func:`explain` gives is always one of these,
 and ``clew show`` and ``clew why`` show that one.
-
-``compensation_incomplete`` has its place after ``never_published``, once definitions tell
-which step undoes which.
 """
 
 from __future__ import annotations
@@ -22,7 +20,9 @@ from dataclasses import replace
 from itertools import islice
 
 from clew.reconstruct.causes import (
+    compensation_incomplete,
     consumed_no_reaction,
+    consumer_behind,
     dead_lettered,
     duplicate_processing,
     never_consumed,
@@ -44,9 +44,11 @@ RULES: tuple[Rule, ...] = (
     dead_lettered.RULE,
     processing_failed.RULE,
     retrying.RULE,
+    compensation_incomplete.RULE,
     source_behind.RULE,
     waiting_for_flow.RULE,
     slow_step.RULE,
+    consumer_behind.RULE,
     never_consumed.RULE,
     consumed_no_reaction.RULE,
     waiting_for_join.RULE,
@@ -62,17 +64,19 @@ MOST = 10
 MEANINGS = {rule.name: rule.meaning for rule in RULES}
 """Cause → what it means, one sentence."""
 
-_ABSENT = ("source_behind", "waiting_for_flow")
-
 REFINES: dict[str, tuple[str, ...]] = {
     "dead_lettered": ("dead_lettered",),
     "processing_failed": ("processing_failed",),
     "retrying": ("retrying",),
-    "slow_step": (*_ABSENT, "slow_step"),
-    "never_consumed": (*_ABSENT, "never_consumed"),
+    "compensation_incomplete": ("compensation_incomplete",),
+    "source_behind": ("source_behind",),
+    "slow_step": ("waiting_for_flow", "slow_step"),
+    "never_consumed": ("waiting_for_flow", "consumer_behind", "never_consumed"),
     "never_published": (
-        *_ABSENT,
+        "compensation_incomplete",
+        "waiting_for_flow",
         "slow_step",
+        "consumer_behind",
         "never_consumed",
         "consumed_no_reaction",
         "waiting_for_join",

@@ -21,7 +21,7 @@ def find(scene: Scene) -> Iterator[Cause]:
     found = [_cause(scene, tries) for tries in unanswered(scene)[:MOST]]
     if not found:
         found = [_broken(scene, step) for step in innermost(scene)[:MOST]]
-    if not found:
+    if not found and flow.cause == RULE.name:
         found = [_bad_end(scene)]
     yield from found
 

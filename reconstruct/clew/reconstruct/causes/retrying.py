@@ -12,7 +12,7 @@ from clew.reconstruct.causes.wording import at
 
 def find(scene: Scene) -> Iterator[Cause]:
     """Failed handlings without an answer whose deadline has not passed."""
-    due = [one for one in scene.owes("retry") if one not in scene.overdue("retry")]
+    due = [one for one in scene.owes("retry") if not one.held and one not in scene.overdue("retry")]
     if not due:
         return
     until = max(one.deadline for one in due if one.deadline) if any(one.deadline for one in due) else None

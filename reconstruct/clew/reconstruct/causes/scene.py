@@ -118,8 +118,8 @@ class Scene:
         return [one for one in self.detail.waits if one.kind == kind]
 
     def overdue(self, kind: str) -> list[Owed]:
-        """What is owed of a kind beyond its deadline."""
-        return [one for one in self.owes(kind) if self._passed(one.deadline)]
+        """What is owed of a kind beyond its deadline, as far as those were read who would tell of it."""
+        return [one for one in self.owes(kind) if self._passed(one.deadline) and not one.held]
 
     def _passed(self, deadline: datetime | None) -> bool:
         return deadline is not None and self.as_of is not None and deadline < self.as_of

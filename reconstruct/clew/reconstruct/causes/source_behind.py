@@ -5,35 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
-from clew.reconstruct.causes.scene import Scene, names
+from clew.reconstruct.causes.scene import Scene, bounded, names
 from clew.reconstruct.causes.wording import at
 from clew.reconstruct.model import Owed
 
 
 def find(scene: Scene) -> Iterator[Cause]:
-    """Overdue waits, all of whose tellers have a watermark before the deadline.
-
-    A source's watermark is the time up to which it has told everything. Without a teller
-    that is known, or with one without a watermark, nothing can be said.
-    """
-    for kind in ("step", "handling", "end"):
-        for owed in scene.overdue(kind):
-            tellers = scene.detail.tellers.get(owed.name, ())
-            if tellers and all(_behind(scene, source, owed) for source in tellers):
-                yield _cause(scene, owed, tellers)
-
-
-def _behind(scene: Scene, source: str, owed: Owed) -> bool:
-    mark = scene.watermarks.get(source)
-    return mark is not None and owed.deadline is not None and mark < owed.deadline
+    """Waits whose deadline passed while a source that would tell of them was not read so far."""
+    for owed in scene.detail.waits:
+        tellers = scene.detail.tellers.get(owed.name, ())
+        if owed.held and tellers:
+            yield _cause(scene, owed, tellers)
 
 
 def _cause(scene: Scene, owed: Owed, tellers: tuple[str, ...]) -> Cause:
     marks = [mark for source in tellers if (mark := scene.watermarks.get(source))]
-    until = at(max(marks)).removeprefix("at ")
+    until = f" up to {at(min(marks)).removeprefix('at ')} only" if marks else " only in part"
+    was = "was" if len(tellers) == 1 else "were"
     return Cause(
         RULE.name,
-        f"{names(tellers)} would tell of {owed.name} and was read up to {until} only, "
+        f"{names(tellers)} would tell of {bounded(owed.name)} and {was} read{until}, "
         f"before it was due {at(owed.deadline)}",
         tuple(
             Clue(f"read up to {at(scene.watermarks.get(source)).removeprefix('at ')}", None, None, source)
@@ -41,7 +32,7 @@ def _cause(scene: Scene, owed: Owed, tellers: tuple[str, ...]) -> Cause:
         ),
         (
             Action("see how far each source was read", ("sources",)),
-            Action("read what it wrote since", ("ingest", *tellers)),
+            Action(f"read on what {names(tellers)} tells"),
         ),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Rule
 from clew.reconstruct.causes.scene import Scene, clue, names
+from clew.reconstruct.definitions import Role
 from clew.reconstruct.model import Step
 
 
@@ -21,8 +22,12 @@ def find(scene: Scene) -> Iterator[Cause]:
         return
     lacking = [one.name for one in overdue]
     missing = {event for one in overdue for event in one.events}
+    owing = [rule for rule in definition.rules if missing.intersection(rule.events)]
+    if any(rule.undoes or rule.role is Role.COMPENSATED for rule in owing):
+        # An undoing joins nothing: what is left to undo is a cause of its own.
+        return
     # What is owed side by side waits for the same.
-    beside = {rule.after for rule in definition.rules if missing.intersection(rule.events)}
+    beside = {rule.after for rule in owing}
     events = {event for rule in definition.rules if rule.after in beside for event in rule.events}
     seen: dict[str, Step] = {}
     for step in scene.detail.steps:

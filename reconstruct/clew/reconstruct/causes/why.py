@@ -115,7 +115,7 @@ def _standing(flow: Flow, as_of: datetime | None) -> str:
         late = ", later than its limit allows" if flow.late else ""
         return f" {flow.status} {at(flow.last)}{after}{late}".replace("  ", " ")
     owed = flow.owed
-    if owed is None or owed.kind == "retry":
+    if owed is None or owed.kind == "retry" or flow.cause == "compensation_incomplete":
         ago = between(flow.last, as_of)
         since = f" {spoken(ago)} ago" if ago is not None else ""
         return {

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clew.collectors.record import RECORD_COLUMNS
+from clew.reconstruct.duckdb.holding import hold_back
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.linking import linked
 from clew.reconstruct.duckdb.lookups import having
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows, utc
 from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS
-from clew.reconstruct.duckdb.surroundings import senders, tellers, waits
+from clew.reconstruct.duckdb.surroundings import groups, senders, tellers, waits
 from clew.reconstruct.model import Evidence, Flow, FlowDetail, Settings
 from clew.reconstruct.passes.order import order
 from clew.reconstruct.salt import salt
@@ -32,6 +33,7 @@ def detail(
     flow = _number(connection, flow_id, scope)
     if flow is None:
         return None
+    hold_back(connection, as_of, settings.limit_us, flow)
     one = judged(as_of, settings.limit_us, flow)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE one AS SELECT {FLOW_COLUMNS}, 1 AS nth FROM ({one})"
@@ -56,7 +58,8 @@ def detail(
         as_of=utc(as_of),
         waits=owed,
         senders=senders(connection, owed),
-        tellers=tellers(connection, owed, scope),
+        tellers=tellers(connection, flow),
+        groups=groups(connection, scope) if any(one.kind in {"handling", "step"} for one in owed) else (),
     )
 
 

@@ -16,12 +16,17 @@ _OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
 
 
 def open_waits(limit_us: int, only: str = "true") -> str:
-    """A SELECT of what is owed: flow, kind, since, name, service, destination, deadline."""
+    """A SELECT of what is owed: flow, kind, since, name, service, destination, deadline, held, wait.
+
+    ``held`` says that a source that would tell of it was not read up to its deadline, as
+    :func:`clew.reconstruct.duckdb.holding.hold_back` found; ``wait`` is the row's number.
+    """
     looked_for = f"({_KIND['parent']}, {_KIND['cause']})"
     names = " ".join(f"WHEN {number} THEN '{name}'" for name, number in _KIND.items())
     return f"""
         SELECT w.flow, CASE w.kind {names} END AS kind, w.since, w.name, w.service, w.destination,
-            w.since + to_microseconds(coalesce(w.limit_us, {limit_us})) AS deadline
+            w.since + to_microseconds(coalesce(w.limit_us, {limit_us})) AS deadline,
+            w.rowid IN (SELECT wait FROM held_wait) AS held, w.rowid AS wait
         FROM store.waits AS w
         WHERE {only} AND w.kind NOT IN {looked_for}
           AND (w.channel IS NULL OR w.channel IN (SELECT channel FROM store.channels))
@@ -32,7 +37,8 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
     """A SELECT over ``store`` that gives each flow with its status, cause and what it owes.
 
     ``as_of`` None (an empty store) means that no deadline has passed. A deadline is
-    exclusive: what is due at ``as_of`` is not overdue. ``flow`` limits it to one.
+    exclusive: what is due at ``as_of`` is not overdue. ``flow`` limits it to one. Needs the
+    tables that :func:`clew.reconstruct.duckdb.holding.hold_back` makes for the same time.
     """
     only = f"flow = {flow}" if flow is not None else "true"
     now = f"TIMESTAMP '{as_of.isoformat(sep=' ')}'" if as_of else "TIMESTAMP '-infinity'"
@@ -44,7 +50,7 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
         Status.COMPENSATED: f"outcome = {_OUTCOME['compensated']}",
         Status.STUCK: "overdue",
         Status.COMPENSATING: f"outcome = {_OUTCOME['compensating']}",
-        Status.IN_PROGRESS: "(owed IS NOT NULL OR retry IS NOT NULL)",
+        Status.IN_PROGRESS: "(owed IS NOT NULL OR retry IS NOT NULL OR held IS NOT NULL)",
         Status.COMPLETED: "finished",
     }
     first = " ".join(f"WHEN {condition} THEN '{status}'" for status, condition in holding.items())
@@ -57,18 +63,20 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
         WITH
             open_wait AS ({open_waits(limit_us, only)}),
             due AS (
-                SELECT flow, min(one) FILTER (kind <> 'retry') AS owed, min(one) FILTER (kind = 'retry') AS retry,
-                    coalesce(bool_or(kind = 'end' AND deadline < {now}), false) AS unended,
-                    coalesce(bool_or(kind = 'handling' AND deadline < {now}), false) AS unhandled
+                SELECT flow, min(one) FILTER (kind <> 'retry' AND NOT held) AS owed,
+                    min(one) FILTER (kind = 'retry' AND NOT held) AS retry, min(one) FILTER (held) AS held,
+                    coalesce(bool_or(kind = 'end' AND overdue), false) AS unended,
+                    coalesce(bool_or(kind = 'handling' AND overdue), false) AS unhandled,
+                    coalesce(bool_or(kind = 'step'), false) AS lacks_step
                 FROM (
-                    SELECT flow, kind, deadline,
-                        ROW(deadline, since, kind, name, service, destination) AS one
+                    SELECT flow, kind, held, deadline < {now} AND NOT held AS overdue,
+                        ROW(deadline, since, kind, name, service, destination, held) AS one
                     FROM open_wait
                 )
                 GROUP BY flow
             ),
             stood AS (
-                SELECT f.*, d.owed, d.retry, d.unended, d.unhandled,
+                SELECT f.*, d.* EXCLUDE (flow),
                     coalesce(d.owed[1] < {now}, false) AS overdue,
                     coalesce(d.retry[1] < {now}, false) AS exhausted,
                     f.outcome = {_OUTCOME["completed"]}
@@ -80,18 +88,23 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
             list_filter([{every}], lambda name: name IS NOT NULL) AS holds,
             CASE status
                 WHEN '{Status.DEAD_LETTERED}' THEN 'dead_lettered'
-                WHEN '{Status.FAILED}' THEN 'processing_failed'
+                WHEN '{Status.FAILED}' THEN CASE
+                    WHEN NOT exhausted AND lacks_step THEN 'compensation_incomplete'
+                    ELSE 'processing_failed' END
                 WHEN '{Status.STUCK}' THEN CASE
                     WHEN retry IS NOT NULL THEN 'retrying'
                     WHEN unended THEN '{OWED_CAUSES["end"]}'
                     WHEN unhandled THEN '{OWED_CAUSES["handling"]}'
                     ELSE CASE owed[3] {causes} END END
+                WHEN '{Status.COMPENSATING}' THEN CASE WHEN held IS NOT NULL THEN 'source_behind' END
                 WHEN '{Status.IN_PROGRESS}' THEN CASE
                     WHEN retry IS NOT NULL THEN 'retrying'
+                    WHEN held IS NOT NULL THEN 'source_behind'
                     WHEN owed IS NULL THEN 'unknown_end' END
             END AS cause,
             CASE WHEN status NOT IN ('{Status.COMPLETED}', '{Status.CANCELLED}', '{Status.COMPENSATED}')
-                 THEN coalesce(CASE WHEN exhausted THEN retry END, owed, retry) END AS waits_for,
+                 THEN coalesce(CASE WHEN exhausted THEN retry END, CASE WHEN overdue THEN owed END, held, owed, retry)
+            END AS waits_for,
             coalesce(
                 status = '{Status.COMPLETED}'
                 AND coalesce(ended, last) > started + to_microseconds(overall_limit_us), false) AS late

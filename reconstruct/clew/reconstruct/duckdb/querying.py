@@ -168,7 +168,7 @@ def _flow(row: tuple[Any, ...], keys: dict[str, list[str]], scope_of: dict[int, 
     errors, dead_letters, missing_parents, services, evidence = row[13:]
     owed = None
     if waits_for is not None:
-        deadline, since, what, name, service, destination = _fields(waits_for)
+        deadline, since, what, name, service, destination, held = _fields(waits_for)
         owed = Owed(
             kind=what,
             name=name or "",
@@ -176,6 +176,7 @@ def _flow(row: tuple[Any, ...], keys: dict[str, list[str]], scope_of: dict[int, 
             deadline=utc(deadline),
             service=service,
             destination=destination,
+            held=held,
         )
     return Flow(
         flow_id=flow_id or "",

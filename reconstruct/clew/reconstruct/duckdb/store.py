@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from clew.reconstruct.duckdb import detail, finding, querying
+from clew.reconstruct.duckdb import detail, finding, holding, querying
 from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
 from clew.reconstruct.duckdb.querying import utc
 from clew.reconstruct.duckdb.schema import create
@@ -153,7 +153,7 @@ class DuckStore:
     def flow(
         self, flow_id: str, scope: str = "", as_of: datetime | None = None, limit: int = 20_000
     ) -> FlowDetail | None:
-        with self._at(as_of) as (connection, now, settings):
+        with self._at(as_of, one=True) as (connection, now, settings):
             return detail.detail(connection, flow_id, scope, now, settings, limit)
 
     def sources(self) -> list[SourceStatus]:
@@ -299,14 +299,20 @@ class DuckStore:
 
     @contextmanager
     def _at(
-        self, as_of: datetime | None
+        self, as_of: datetime | None, *, one: bool = False
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, datetime | None, Settings]]:
-        """A connection whose ``store`` holds what was known at ``as_of``, and that time (naive UTC)."""
+        """A connection whose ``store`` holds what was known at ``as_of``, and that time (naive UTC).
+
+        What is overdue is held back where its tellers were not read so far, but for who asks
+        for ``one`` flow and does that for this flow alone.
+        """
         wanted = as_of.astimezone(UTC).replace(tzinfo=None) if as_of is not None and as_of.tzinfo else as_of
         with self._file.reading() as connection:
             settings = self._read_settings(connection)
             newest = querying.newest(connection)
             if wanted is None or newest is None or wanted >= newest:
+                if not one:
+                    holding.hold_back(connection, wanted or newest, settings.limit_us)
                 yield connection, wanted or newest, settings
                 return
             from clew.reconstruct.duckdb import rebuilding
@@ -316,6 +322,8 @@ class DuckStore:
         with self._file.workbench() as connection:
             rebuilding.relive(connection, settings)
             try:
+                if not one:
+                    holding.hold_back(connection, wanted, settings.limit_us)
                 yield connection, wanted, settings
             finally:
                 connection.execute("DETACH store")

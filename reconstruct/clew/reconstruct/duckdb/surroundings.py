@@ -6,21 +6,24 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clew.reconstruct.duckdb.judging import open_waits
-from clew.reconstruct.model import Owed
+from clew.reconstruct.model import GroupPosition, Owed
+from clew.reconstruct.passes.fold import HANDLES, SENDS
 
 if TYPE_CHECKING:
     import duckdb
 
 WAITS = 1_000
 """Waits of one flow that are listed."""
+PACE_MINUTES = 10
+"""Over which a group's pace is measured."""
 
 
 def waits(connection: duckdb.DuckDBPyConnection, flow: int, limit_us: int) -> tuple[Owed, ...]:
     """All that a flow owes, the earliest deadline first."""
     rows = connection.execute(f"""
-        SELECT DISTINCT kind, name, since, deadline, service, destination
+        SELECT DISTINCT kind, name, since, deadline, service, destination, held
         FROM ({open_waits(limit_us, f"flow = {flow}")})
-        ORDER BY deadline, since, kind, name, service, destination LIMIT {WAITS}
+        ORDER BY deadline, since, kind, name, service, destination, held LIMIT {WAITS}
     """).fetchall()
     return tuple(
         Owed(
@@ -30,8 +33,9 @@ def waits(connection: duckdb.DuckDBPyConnection, flow: int, limit_us: int) -> tu
             deadline=_utc(deadline),
             service=service,
             destination=destination,
+            held=held,
         )
-        for kind, name, since, deadline, service, destination in rows
+        for kind, name, since, deadline, service, destination, held in rows
     )
 
 
@@ -52,37 +56,80 @@ def senders(connection: duckdb.DuckDBPyConnection, owed: tuple[Owed, ...]) -> di
     return {name: tuple(services) for name, services in rows}
 
 
-def tellers(
-    connection: duckdb.DuckDBPyConnection, owed: tuple[Owed, ...], scope: str
-) -> dict[str, tuple[str, ...]]:
-    """Owed name → the sources of ``scope`` that told of such: of a step itself, of a handling, of a span."""
-    names = sorted({one.name for one in owed})
-    if not names:
-        return {}
-    rows = connection.execute(
-        """
-        WITH telling AS (
-            SELECT series, name FROM store.series
-            WHERE name IN (SELECT unnest($names)) AND kind <> 'dead_letter'
-              AND (name NOT IN (SELECT unnest($handled))
-                   OR operation IN ('process', 'receive', 'settle'))
-        )
-        SELECT t.name, list(DISTINCT s.source ORDER BY s.source)
-        FROM (
-            SELECT DISTINCT series, source_no FROM store.records SEMI JOIN telling USING (series)
-        ) AS r
-        JOIN telling AS t USING (series)
-        JOIN store.sources AS s USING (source_no)
-        JOIN store.scopes AS c ON c.scope_no = s.scope_no AND c.scope = $scope
-        GROUP BY t.name ORDER BY t.name
-        """,
-        {
-            "names": names,
-            "scope": scope,
-            "handled": [one.name for one in owed if one.kind in {"handling", "retry"}],
-        },
-    ).fetchall()
+def tellers(connection: duckdb.DuckDBPyConnection, flow: int) -> dict[str, tuple[str, ...]]:
+    """Owed name → the sources that would tell of it and were not read up to its deadline."""
+    rows = connection.execute(f"""
+        SELECT w.name, list(DISTINCT h.source ORDER BY h.source)
+        FROM store.waits AS w JOIN held_wait AS one ON one.wait = w.rowid JOIN holding AS h USING (want)
+        WHERE w.flow = {flow} GROUP BY w.name ORDER BY w.name
+    """).fetchall()
     return {name: tuple(sources) for name, sources in rows}
+
+
+def groups(connection: duckdb.DuckDBPyConnection, scope: str) -> tuple[GroupPosition, ...]:
+    """How far each group came in the partitions to which the flow sent, by destination, partition, group.
+
+    Reads the temporary table ``mine``, the flow's records. The pace is that of the last minutes.
+    """
+    rows = connection.execute(
+        f"""
+        WITH
+            place AS (
+                SELECT DISTINCT destination, partition FROM mine
+                WHERE "offset" IS NOT NULL AND partition IS NOT NULL AND destination IS NOT NULL
+                  AND (operation IN {SENDS} OR operation IS NULL AND kind = 'message')
+            ),
+            handling AS (
+                SELECT series, destination, service, coalesce(consumer_group, service) AS handler
+                FROM store.series
+                WHERE operation IN {HANDLES} AND kind <> 'dead_letter'
+                  AND destination IN (SELECT destination FROM place)
+                  AND coalesce(consumer_group, service) IS NOT NULL
+            ),
+            handled AS MATERIALIZED (
+                SELECT h.destination, r.partition, h.handler, h.service, r."offset", r.time, r.place_h
+                FROM store.records AS r JOIN handling AS h USING (series)
+                JOIN place AS p ON p.destination = h.destination AND p.partition = r.partition
+                JOIN store.scopes AS c ON c.scope_no = r.scope_no AND c.scope = $scope
+                WHERE r."offset" IS NOT NULL AND r.time IS NOT NULL
+            ),
+            last AS (
+                SELECT destination, partition, handler, list(DISTINCT service ORDER BY service) AS services,
+                    max("offset") AS "offset", max(time) AS time, arg_max(place_h, "offset") AS place_h
+                FROM handled GROUP BY ALL
+            ),
+            pace AS (
+                SELECT h.destination, h.partition, h.handler,
+                    (max(h."offset") - min(h."offset"))
+                        / nullif(epoch_us(max(h.time)) - epoch_us(min(h.time)), 0) * 1e6 AS per_second
+                FROM handled AS h JOIN last AS l USING (destination, partition, handler)
+                WHERE h.time > l.time - INTERVAL {PACE_MINUTES} MINUTE
+                GROUP BY ALL
+            ),
+            sent AS (
+                SELECT place_h, min(time) AS sent FROM store.records
+                WHERE place_h IN (SELECT place_h FROM last) GROUP BY place_h
+            )
+        SELECT destination, partition, handler, services, "offset", time, sent, coalesce(per_second, 0)
+        FROM last JOIN pace USING (destination, partition, handler) LEFT JOIN sent USING (place_h)
+        ORDER BY destination, partition, handler LIMIT {WAITS}
+        """,
+        {"scope": scope},
+    ).fetchall()
+    return tuple(
+        GroupPosition(
+            destination=destination,
+            partition=partition,
+            group=group,
+            services=tuple(name for name in services if name),
+            offset=offset,
+            time=at,
+            sent=_utc(sent),
+            per_second=per_second,
+        )
+        for destination, partition, group, services, offset, time, sent, per_second in rows
+        if (at := _utc(time)) is not None
+    )
 
 
 def _utc(value: datetime | None) -> datetime | None:
