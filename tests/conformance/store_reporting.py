@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from tests.conformance.records import at, batch, log, span
 from tests.conformance.store_case import ORDERS, TRACE, Open, StoreCase, as_able
 
+from clew.collectors.record import Watermark
 from clew.reconstruct.definitions import Clause, Definition, Role, Rule
 from clew.reconstruct.model import FlowFilter, Status, StepKind
 from clew.reconstruct.reports import Change, Comparison, Measure, Misfit, Spread, Window, WorkFrom
@@ -188,6 +190,25 @@ class ReportingConformance(StoreCase):
             (then,) = store.fitness((PAID,), EVERY, at(102))
             assert (then.flows, then.fits, then.going_on) == (1, 1, 1)
         assert [flow.type for flow in store.flows(EVERY)] == ["Placed"] * 6, "nothing changed"
+
+    def test_what_a_source_that_lags_would_tell_is_not_missing(self, store: Store) -> None:
+        mark = Watermark(int(at(11).timestamp() * 1_000_000), exact=True)
+        unpaid = order(1, 0)[:1]
+        store.write(batch([*unpaid, log(0, name="Sleep", correlation_id="zzz")], watermark=mark))
+        assert [one.step for one in store.fitness((PAID,), EVERY, at(12))[0].deviations] == ["Paid"]
+        lagging = Watermark(int(at(9).timestamp() * 1_000_000), exact=True)
+        store.write(batch([log(1, name="Other")], source="b.log", watermark=lagging))
+        assert store.fitness((PAID,), EVERY, at(12))[0].deviations == ()
+        long_after = at(9) + timedelta(minutes=16)
+        assert [one.step for one in store.fitness((PAID,), EVERY, long_after)[0].deviations] == ["Paid"]
+
+    def test_who_emitted_an_event_is_known_from_whatever_record_has_its_id(self, store: Store) -> None:
+        heard = order(1, 0)[-1] | {"service": "mail", "operation": "process"}
+        sent = {"kind": "span", "name": "send payments", "service": "pay", "operation": "send"}
+        told = span(3, 4, "t1", "s1") | sent | {"event_id": "q1", "correlation_id": "o1"}
+        store.write(batch([*order(1, 0)[:2], heard, told]))
+        (found,) = store.fitness((PAID,), EVERY)
+        assert (found.flows, found.fits, found.deviations) == (1, 1, ())
 
     def test_reports_and_writing_take_turns(self, store: Store, open_store: Open) -> None:
         store.write(batch(order(1, 0)))

@@ -22,6 +22,9 @@ TOLD = """
     SELECT hash(name, service, version) AS series, any_value(name) AS name, any_value(service) AS service,
         any_value(version) AS schema_version, 'log' AS kind
     FROM given GROUP BY series;
+    CREATE OR REPLACE TABLE store.scopes AS SELECT 0 AS scope_no, '' AS scope;
+    CREATE OR REPLACE TABLE store.sources AS
+    SELECT 'a.log' AS source, 1 AS source_no, 0 AS scope_no, NULL::TIMESTAMP AS watermark;
     CREATE TABLE report.chosen AS
     SELECT DISTINCT flow::UBIGINT AS flow, 'f' || flow AS flow_id, '' AS scope, 'in_progress' AS status,
         TIMESTAMP '2026-03-01' AS started
@@ -51,5 +54,5 @@ def fitted(
     rows = [dict(zip(EVENT, (*event, record), strict=True)) for record, event in enumerate(told)]
     connection.register("given", pa.Table.from_pylist(rows, pa.schema(EVENT)))
     connection.execute(TOLD)
-    context = collect(connection, definitions, LIMIT_US)
-    return fitness(context, as_of.replace(tzinfo=None), ignoring)
+    now = as_of.replace(tzinfo=None)
+    return fitness(collect(connection, definitions, now, LIMIT_US), now, ignoring)

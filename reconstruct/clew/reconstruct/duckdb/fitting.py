@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.duckdb.holding import ALARM, SOURCES
 from clew.reconstruct.duckdb.sequences import ROUNDS
 from clew.reconstruct.duckdb.step_table import KINDS
 from clew.reconstruct.keys import KeyNames
@@ -29,6 +30,7 @@ from clew.reconstruct.passes.rules import (
     OUTCOME,
     STARTS,
     TELLING,
+    name_emitters,
 )
 from clew.reconstruct.reports import Deviation, Fitness, Misfit
 
@@ -49,7 +51,7 @@ MEMBERS = f"""
     SELECT flow, record, series, unit, span_h, moment, cause_h,
         CASE WHEN by_span THEN 'span' ELSE 'log' END AS kind, role = {HANDLING} AS handles
     FROM report.told
-    WHERE series IN (SELECT series FROM telling);
+    WHERE series IN (SELECT series FROM telling) OR (unit IS NOT NULL AND role <> {HANDLING});
 """
 
 CAUSED = """
@@ -130,12 +132,22 @@ SOUGHT = f"""
     WHERE s.name[1] < 2 AND NOT (s.named AND s.heard);
 """
 
+HORIZON = f"""
+    -- Up to when each scope was read, where a source that still tells lags behind: what is due later is not missing.
+    CREATE OR REPLACE TEMP TABLE horizon AS
+    SELECT c.scope, min(r.mark) AS until FROM ({SOURCES}) AS r JOIN store.scopes AS c USING (scope_no)
+    WHERE r.mark < $as_of AND r.mark >= $silent GROUP BY c.scope
+"""
+
 DEVIATIONS = f"""
     CREATE OR REPLACE TEMP TABLE deviation AS
     SELECT DISTINCT flow, kind, step, other FROM (
         SELECT d.flow, '{Misfit.MISSING}' AS kind, d.name AS step, NULL::VARCHAR AS other
-        FROM due AS d LEFT JOIN said_end AS e USING (flow)
-        WHERE e.flow IS NOT NULL OR d.since + to_microseconds(coalesce(d.limit_us, $limit_us)) < $as_of
+        FROM due AS d JOIN report.chosen AS c USING (flow) LEFT JOIN said_end AS e USING (flow)
+        LEFT JOIN horizon AS h ON h.scope = c.scope
+        WHERE e.flow IS NOT NULL
+           OR d.since + to_microseconds(coalesce(d.limit_us, $limit_us)) < $as_of
+          AND d.since + to_microseconds(coalesce(d.limit_us, $limit_us)) <= coalesce(h.until, $as_of)
         UNION ALL
         SELECT flow, '{Misfit.UNEXPECTED}', step, other FROM stranger
         UNION ALL
@@ -214,16 +226,19 @@ TOLD = """
 """
 
 MADE = """
-    telling teller member caused occurrence defined_flow told_end hit seen begun undoing turned left_over
+    telling teller horizon member caused occurrence defined_flow told_end hit seen begun undoing turned left_over
     well owing due defined_end said_end end_rule began awaited stranger deviation
 """
 """What is dropped once the answer is read."""
 
 
 def collect(
-    connection: duckdb.DuckDBPyConnection, definitions: Sequence[Definition], limit_us: int
+    connection: duckdb.DuckDBPyConnection,
+    definitions: Sequence[Definition],
+    as_of: datetime | None,
+    limit_us: int,
 ) -> Context:
-    """Make tables of the definitions, and of which series tell of their events. Needs the turn."""
+    """Make tables of the definitions, of which series tell of their events, and of how far was read. Needs the turn."""
     context = Context(
         connection=connection,
         scope="",
@@ -236,6 +251,10 @@ def collect(
     )
     put_rules(context)
     connection.execute(TELLING)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE teller AS SELECT series, service, kind FROM store.series"
+    )
+    context.run(HORIZON, {"as_of": as_of, "silent": as_of and as_of - ALARM})
     return context
 
 
@@ -287,6 +306,7 @@ def _follow(context: Context) -> None:
     connection = context.connection
     for made in (NOTHING, MEMBERS, OCCURRENCES, CAUSED):
         connection.execute(made)
+    name_emitters(context, "teller")
     for _ in range(ROUNDS):
         if not context.count(AFTER_CAUSES):
             break

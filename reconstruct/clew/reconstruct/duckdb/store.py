@@ -220,7 +220,7 @@ class DuckStore:
         with self._reporting:
             with self._at(as_of) as (connection, now, settings):
                 step_table.collect(connection, which, now, settings)
-                context = fitting.collect(connection, definitions, settings.limit_us)
+                context = fitting.collect(connection, definitions, now, settings.limit_us)
             with self._file.workbench() as connection:
                 found = fitting.fitness(context, now, ignoring)
                 step_table.drop(connection)
