@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("FLOWS", 2, 5, right=True),
     Column("SHARE", 6, 5, right=True),
-    Column("KIND", 4, 7),
+    Column("KIND", 4, 10),
     Column("WHAT THEY DO", 1, 24, good=44, most=100),
     Column("EXAMPLE", 3, 10, most=40),
 )
