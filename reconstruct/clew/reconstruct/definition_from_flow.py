@@ -8,10 +8,10 @@ back without a mistake, and by it the flow is completed if it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from clew.reconstruct.definition_file import Place as File
 from clew.reconstruct.definition_file import root
@@ -41,6 +41,8 @@ UNDOING: Final = re.compile(
     re.IGNORECASE,
 )
 """A name that looks as if it undid another one of the same beginning."""
+LONGEST: Final = 200
+"""Characters of a name that are looked at for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Lanes:
 
 Row = list["Place | Lanes"]
 """One after the other."""
+IsStep = Callable[[Place], bool]
 
 
 def from_flow(detail: FlowDetail, settings: Settings) -> str:
@@ -275,13 +278,13 @@ def _undone(shown: Seen, known: Definition | None) -> dict[str, list[str]]:
 def _undoings(shown: Seen) -> Iterator[tuple[str, str]]:
     """Events that may undo an earlier one, by their names, each with that one."""
     for nth, place in enumerate(shown.places):
-        match = UNDOING.fullmatch(place.name)
+        match = UNDOING.fullmatch(place.name[:LONGEST])
         alike = [one.name for one in shown.places[1:nth] if match and one.name.startswith(match["stem"])]
         if len(set(alike)) == 1:
             yield place.name, alike[0]
 
 
-def _row(place: Place, is_step: Any, deep: int) -> Row:
+def _row(place: Place, is_step: IsStep, deep: int) -> Row:
     """What a place caused: one after the other, and side by side where it caused several."""
     row: Row = []
     while True:
@@ -290,12 +293,12 @@ def _row(place: Place, is_step: Any, deep: int) -> Row:
             lanes = tuple([one, *_row(one, is_step, deep - 1)] for one in below)
             return [*row, Lanes(lanes)]
         if len(below) != 1:
-            return row + sorted(_all_below(below, is_step), key=_age)
+            return [*row, *sorted(_all_below(below, is_step), key=_age)]
         (place,) = below
         row.append(place)
 
 
-def _below(place: Place, is_step: Any) -> Iterator[Place]:
+def _below(place: Place, is_step: IsStep) -> Iterator[Place]:
     """The steps that a place caused; of what is no step, those that it caused."""
     waiting = list(reversed(place.below))
     while waiting:
@@ -306,7 +309,7 @@ def _below(place: Place, is_step: Any) -> Iterator[Place]:
             waiting.extend(reversed(one.below))
 
 
-def _all_below(below: Iterable[Place], is_step: Any) -> Iterator[Place]:
+def _all_below(below: Iterable[Place], is_step: IsStep) -> Iterator[Place]:
     waiting = list(below)
     while waiting:
         one = waiting.pop()
@@ -314,8 +317,8 @@ def _all_below(below: Iterable[Place], is_step: Any) -> Iterator[Place]:
         waiting.extend(_below(one, is_step))
 
 
-def _age(place: Place | Lanes) -> Any:
-    return (place.first.time, place.first.steps[0].id) if isinstance(place, Place) else (LATEST, 0)
+def _age(place: Place) -> tuple[datetime, int]:
+    return place.first.time, place.first.steps[0].id
 
 
 def _step(place: Place) -> str:
