@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.duckdb.holding import is_holding
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.querying import conditions, scopes, utc
 from clew.reconstruct.model import Change, FlowFilter, FlowGroup, GroupBy, Settings, Status
@@ -52,7 +53,7 @@ def groups(
         CREATE OR REPLACE TEMP TABLE grouped AS
         SELECT flow, flow_id, scope_no, type, status, cause, last,
             waits_for[2] AS since, waits_for[3] AS kind, waits_for[4] AS name, waits_for[5] AS service
-        FROM ({judged(as_of, settings.limit_us)}) JOIN store.scopes USING (scope_no)
+        FROM ({judged(as_of, settings.limit_us, holding=is_holding(connection))}) JOIN store.scopes USING (scope_no)
         WHERE {where}
         """,
         bound,

@@ -43,7 +43,7 @@ _EVENTS = f"""
 """The events of which one would do, as ``Owed.events`` takes them from the name of several."""
 
 _TELLING = f"""
-    CREATE OR REPLACE TEMP TABLE telling AS
+    CREATE OR REPLACE TEMP TABLE doubt_series AS
     WITH
         wanted AS (SELECT d.*, unnest(list_distinct({_EVENTS})) AS event FROM doubt AS d),
         spoken AS (
@@ -75,31 +75,45 @@ _TELLING = f"""
 """Which series are of what kind of wait. A better fit outweighs all that are worse: who emits an
 event before who handles it, the named service before others, and then what tells of the same type."""
 
+_TOLD = """
+    CREATE OR REPLACE TEMP TABLE told_by AS
+    SELECT DISTINCT series, source_no, NULL::VARCHAR AS type FROM store.records
+    WHERE series IN (SELECT series FROM doubt_series)
+"""
+_TOLD_BY_TYPE = """
+    CREATE OR REPLACE TEMP TABLE told_by AS
+    SELECT DISTINCT r.series, r.source_no, f.type
+    FROM (
+        SELECT series, source_no, flow FROM store.records WHERE series IN (SELECT series FROM doubt_series)
+    ) AS r
+    LEFT JOIN store.flows AS f USING (flow)
+"""
+"""From which sources the series came, and of which type of flow: NULL where that is not looked up."""
+
+_SEVERAL = """
+    SELECT count(*) FROM (
+        SELECT doubt FROM doubt_series JOIN told_by USING (series) GROUP BY doubt HAVING count(DISTINCT source_no) > 1
+    )
+"""
+
 _TELLER = """
     CREATE OR REPLACE TEMP TABLE teller AS
     WITH
         wanted AS (
-            SELECT DISTINCT c.doubt, f.scope_no, f.type FROM candidate AS c JOIN store.flows AS f USING (flow)
-        ),
-        told AS MATERIALIZED (
-            SELECT DISTINCT r.series, r.source_no, f.type
-            FROM (
-                SELECT series, source_no, flow FROM store.records WHERE series IN (SELECT series FROM telling)
-            ) AS r
-            LEFT JOIN store.flows AS f USING (flow)
+            SELECT DISTINCT c.doubt, f.scope_no, f.type FROM doubted_wait AS c JOIN store.flows AS f USING (flow)
         ),
         found AS (
             SELECT w.doubt, w.scope_no, w.type, s.source,
                 max(t.fit + CASE WHEN o.type IS NULL OR o.type = w.type THEN 1 ELSE 0 END) AS fit
             FROM wanted AS w
-            JOIN telling AS t USING (doubt)
-            JOIN told AS o USING (series)
+            JOIN doubt_series AS t USING (doubt)
+            JOIN told_by AS o USING (series)
             JOIN store.sources AS s ON s.source_no = o.source_no AND s.scope_no = w.scope_no
             GROUP BY w.doubt, w.scope_no, w.type, s.source
         )
     SELECT dense_rank() OVER (ORDER BY f.doubt, f.scope_no, f.type) AS want,
         f.doubt, f.scope_no, f.type, f.source, r.mark
-    FROM found AS f JOIN reading AS r ON r.source = f.source AND r.scope_no = f.scope_no
+    FROM found AS f JOIN read_to AS r ON r.source = f.source AND r.scope_no = f.scope_no
     QUALIFY f.fit = max(f.fit) OVER (PARTITION BY f.doubt, f.scope_no, f.type)
 """
 
@@ -117,8 +131,8 @@ def hold_back(
     if as_of is None:
         return
     now, silent = _literal(as_of), _literal(as_of - ALARM)
-    _run(connection, f"CREATE OR REPLACE TEMP TABLE reading AS {SOURCES}")
-    first = connection.execute("SELECT min(mark) FROM reading").fetchall()[0][0]
+    _run(connection, f"CREATE OR REPLACE TEMP TABLE read_to AS {SOURCES}")
+    first = connection.execute("SELECT min(mark) FROM read_to").fetchall()[0][0]
     if not isinstance(first, datetime) or first >= as_of:
         return
     deadline = f"w.since + to_microseconds(coalesce(w.limit_us, {limit_us}))"
@@ -137,33 +151,33 @@ def hold_back(
     """,
     )
     _run(connection, _TELLING)
+    _run(connection, _TOLD)
     _run(
         connection,
         f"""
-        DELETE FROM telling WHERE doubt NOT IN (
-            SELECT doubt FROM telling SEMI JOIN (
-                SELECT series FROM store.records WHERE source_no IN (
-                    SELECT s.source_no FROM store.sources AS s
-                    JOIN reading AS r ON r.source = s.source AND r.scope_no = s.scope_no
-                    WHERE r.mark < {now}
-                )
-            ) USING (series)
+        DELETE FROM doubt_series WHERE doubt NOT IN (
+            SELECT doubt FROM doubt_series JOIN told_by USING (series)
+            JOIN store.sources AS s USING (source_no)
+            JOIN read_to AS r ON r.source = s.source AND r.scope_no = s.scope_no
+            WHERE r.mark < {now}
         )
-    """,
+        """,
     )
-    if not connection.execute("SELECT count(*) FROM telling").fetchall()[0][0]:
+    if not connection.execute("SELECT count(*) FROM doubt_series").fetchall()[0][0]:
         return
     _run(
         connection,
         f"""
-        CREATE OR REPLACE TEMP TABLE candidate AS
+        CREATE OR REPLACE TEMP TABLE doubted_wait AS
         SELECT w.rowid AS wait, w.flow, d.doubt, {deadline} AS deadline
         FROM store.waits AS w JOIN doubt AS d
           ON d.kind = w.kind AND d.name IS NOT DISTINCT FROM w.name
           AND d.service IS NOT DISTINCT FROM w.service AND d.destination IS NOT DISTINCT FROM w.destination
-        WHERE {passed} AND d.doubt IN (SELECT doubt FROM telling)
+        WHERE {passed} AND d.doubt IN (SELECT doubt FROM doubt_series)
     """,
     )
+    if connection.execute(_SEVERAL).fetchall()[0][0]:
+        _run(connection, _TOLD_BY_TYPE)
     _run(connection, _TELLER)
     # A silent source holds back nothing that another one would tell of as well.
     _run(
@@ -181,7 +195,7 @@ def hold_back(
         """
         CREATE OR REPLACE TEMP TABLE held_wait AS
         SELECT c.wait, t.want
-        FROM candidate AS c
+        FROM doubted_wait AS c
         JOIN store.flows AS f USING (flow)
         JOIN (SELECT DISTINCT want, doubt, scope_no, type FROM teller) AS t
           ON t.doubt = c.doubt AND t.scope_no = f.scope_no AND t.type IS NOT DISTINCT FROM f.type
@@ -189,6 +203,11 @@ def hold_back(
         WHERE c.deadline > h.mark
     """,
     )
+
+
+def is_holding(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether :func:`hold_back` found anything."""
+    return bool(connection.execute("SELECT count(*) FROM held_wait").fetchall()[0][0])
 
 
 def _run(connection: duckdb.DuckDBPyConnection, statement: str) -> None:

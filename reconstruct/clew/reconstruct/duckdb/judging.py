@@ -15,56 +15,61 @@ _KIND = {name: number for number, name in enumerate(WAITS)}
 _OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
 
 
-def open_waits(limit_us: int, only: str = "true") -> str:
-    """A SELECT of what is owed: flow, kind, since, name, service, destination, deadline, held, wait.
+def open_waits(limit_us: int, only: str = "true", *, holding: bool = True) -> str:
+    """A SELECT of what is owed: flow, kind, since, name, service, destination, deadline, held.
 
     ``held`` says that a source that would tell of it was not read up to its deadline, as
-    :func:`clew.reconstruct.duckdb.holding.hold_back` found; ``wait`` is the row's number.
+    :func:`clew.reconstruct.duckdb.holding.hold_back` found.
     """
     looked_for = f"({_KIND['parent']}, {_KIND['cause']})"
+    held = "w.rowid IN (SELECT wait FROM held_wait)" if holding else "false"
     names = " ".join(f"WHEN {number} THEN '{name}'" for name, number in _KIND.items())
     return f"""
         SELECT w.flow, CASE w.kind {names} END AS kind, w.since, w.name, w.service, w.destination,
             w.since + to_microseconds(coalesce(w.limit_us, {limit_us})) AS deadline,
-            w.rowid IN (SELECT wait FROM held_wait) AS held, w.rowid AS wait
+            {held} AS held
         FROM store.waits AS w
         WHERE {only} AND w.kind NOT IN {looked_for}
           AND (w.channel IS NULL OR w.channel IN (SELECT channel FROM store.channels))
     """
 
 
-def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> str:
+def judged(as_of: datetime | None, limit_us: int, flow: int | None = None, *, holding: bool = True) -> str:
     """A SELECT over ``store`` that gives each flow with its status, cause and what it owes.
 
     ``as_of`` None (an empty store) means that no deadline has passed. A deadline is
     exclusive: what is due at ``as_of`` is not overdue. ``flow`` limits it to one. Needs the
-    tables that :func:`clew.reconstruct.duckdb.holding.hold_back` makes for the same time.
+    tables that :func:`clew.reconstruct.duckdb.holding.hold_back` makes for the same time;
+    where they hold nothing, a question without ``holding`` is cheaper.
     """
+    first_held, is_held, or_held = "", "false", ""
+    if holding:
+        first_held, is_held, or_held = "min(one) FILTER (held) AS held,", "held IS NOT NULL", "held,"
     only = f"flow = {flow}" if flow is not None else "true"
     now = f"TIMESTAMP '{as_of.isoformat(sep=' ')}'" if as_of else "TIMESTAMP '-infinity'"
     causes = " ".join(f"WHEN '{kind}' THEN '{cause}'" for kind, cause in OWED_CAUSES.items())
-    holding = {
+    conditions = {
         Status.CANCELLED: f"outcome = {_OUTCOME['cancelled']}",
         Status.DEAD_LETTERED: "dead_open > 0",
         Status.FAILED: f"(outcome = {_OUTCOME['failed']} OR exhausted)",
         Status.COMPENSATED: f"outcome = {_OUTCOME['compensated']}",
         Status.STUCK: "overdue",
         Status.COMPENSATING: f"outcome = {_OUTCOME['compensating']}",
-        Status.IN_PROGRESS: "(owed IS NOT NULL OR retry IS NOT NULL OR held IS NOT NULL)",
+        Status.IN_PROGRESS: f"(owed IS NOT NULL OR retry IS NOT NULL OR {is_held})",
         Status.COMPLETED: "finished",
     }
-    first = " ".join(f"WHEN {condition} THEN '{status}'" for status, condition in holding.items())
+    first = " ".join(f"WHEN {condition} THEN '{status}'" for status, condition in conditions.items())
     every = ", ".join(
         f"CASE WHEN {condition} THEN '{status}' END"
-        for status, condition in holding.items()
+        for status, condition in conditions.items()
         if status is not Status.IN_PROGRESS
     )
     return f"""
         WITH
-            open_wait AS ({open_waits(limit_us, only)}),
+            open_wait AS ({open_waits(limit_us, only, holding=holding)}),
             due AS (
                 SELECT flow, min(one) FILTER (kind <> 'retry' AND NOT held) AS owed,
-                    min(one) FILTER (kind = 'retry' AND NOT held) AS retry, min(one) FILTER (held) AS held,
+                    min(one) FILTER (kind = 'retry' AND NOT held) AS retry, {first_held}
                     coalesce(bool_or(kind = 'end' AND overdue), false) AS unended,
                     coalesce(bool_or(kind = 'handling' AND overdue), false) AS unhandled,
                     coalesce(bool_or(kind = 'step'), false) AS lacks_step
@@ -96,14 +101,14 @@ def judged(as_of: datetime | None, limit_us: int, flow: int | None = None) -> st
                     WHEN unended THEN '{OWED_CAUSES["end"]}'
                     WHEN unhandled THEN '{OWED_CAUSES["handling"]}'
                     ELSE CASE owed[3] {causes} END END
-                WHEN '{Status.COMPENSATING}' THEN CASE WHEN held IS NOT NULL THEN 'source_behind' END
+                WHEN '{Status.COMPENSATING}' THEN CASE WHEN {is_held} THEN 'source_behind' END
                 WHEN '{Status.IN_PROGRESS}' THEN CASE
                     WHEN retry IS NOT NULL THEN 'retrying'
-                    WHEN held IS NOT NULL THEN 'source_behind'
+                    WHEN {is_held} THEN 'source_behind'
                     WHEN owed IS NULL THEN 'unknown_end' END
             END AS cause,
             CASE WHEN status NOT IN ('{Status.COMPLETED}', '{Status.CANCELLED}', '{Status.COMPENSATED}')
-                 THEN coalesce(CASE WHEN exhausted THEN retry END, CASE WHEN overdue THEN owed END, held, owed, retry)
+                 THEN coalesce(CASE WHEN exhausted THEN retry END, CASE WHEN overdue THEN owed END, {or_held} owed, retry)
             END AS waits_for,
             coalesce(
                 status = '{Status.COMPLETED}'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from clew.reconstruct.duckdb.holding import is_holding
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.schema import EVIDENCE
 from clew.reconstruct.keys import class_of
@@ -128,7 +129,7 @@ def select_flows(
         f"""
         CREATE OR REPLACE TEMP TABLE {answer} AS
         SELECT {FLOW_COLUMNS}, row_number() OVER ({order}) AS nth
-        FROM ({judged(as_of, settings.limit_us)}) JOIN store.scopes USING (scope_no)
+        FROM ({judged(as_of, settings.limit_us, holding=is_holding(connection))}) JOIN store.scopes USING (scope_no)
         WHERE {where} AND {also}
         {order} {limit}
         """,
@@ -215,7 +216,8 @@ def summary(
     """Counts over the whole store."""
     by_status = dict(
         connection.execute(f"""
-            SELECT status, count(*) FROM ({judged(as_of, settings.limit_us)}) GROUP BY status ORDER BY status
+            SELECT status, count(*) FROM ({judged(as_of, settings.limit_us, holding=is_holding(connection))})
+            GROUP BY status ORDER BY status
         """).fetchall()
     )
     rejects, undated = connection.execute(

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.duckdb.holding import is_holding
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.querying import conditions
 from clew.reconstruct.passes.fold import EARLIEST, HANDLES, SENDS
@@ -78,7 +79,7 @@ def choose(
         f"""
         CREATE OR REPLACE TABLE report.chosen AS
         SELECT flow, flow_id, scope, type, status, started, last, coalesce(ended, last) AS ended
-        FROM ({judged(as_of, settings.limit_us)}) JOIN store.scopes USING (scope_no)
+        FROM ({judged(as_of, settings.limit_us, holding=is_holding(connection))}) JOIN store.scopes USING (scope_no)
         WHERE {where}
         """,
         bound,
