@@ -173,3 +173,30 @@ class GroupingConformance(StoreCase):
         done = store.flow("good", "live", at(600))
         assert done is not None
         assert (done.waits, done.senders, done.tellers) == ((), {}, {})
+
+    def test_sources_that_hold_flows_back_or_are_silent_are_told_with_how_many(
+        self, open_store: Open
+    ) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+
+        def mark(second: float) -> Watermark:
+            return Watermark(int(at(second).timestamp() * 1_000_000), exact=True)
+
+        late = HOUR - 100
+        store.write(batch(order(0, "good", "Paid"), source="bank.log", watermark=mark(late + 30)))
+        store.write(batch(order(0, "good", "Paid", "Sent")[2:], source="depot.log"))
+        store.write(batch([log(0, correlation_id="old")], source="old.log", watermark=mark(9)))
+        store.write(batch([*order(late, "a"), *order(late, "b"), *order(9, "c")], source="shop.log"))
+        now = at(HOUR)
+        summary = store.summary(now)
+        assert [(one.source, one.watermark, one.flows, one.silent) for one in summary.behind] == [
+            ("bank.log", at(late + 30), 2, False),
+            ("old.log", at(9), 0, True),
+        ]
+        assert [one.source for one in store.sources() if one.silent] == ["old.log"]
+        listed = {flow.flow_id: (flow.status, flow.cause) for flow in store.flows(FlowFilter(), now)}
+        assert listed["c"] == (Status.STUCK, "never_published")
+        # Sent by the depot is overdue, whose log was read; Paid is not known to be.
+        assert {listed[name][0] for name in "ab"} == {Status.STUCK}
+        assert sum(summary.by_status.values()) == summary.flows == len(listed)
+        assert summary.by_status["stuck"] == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from tests.conformance.records import at, batch, log
@@ -140,7 +141,8 @@ class WritingConformance(StoreCase):
         mark = Watermark(int(at(60).timestamp() * 1_000_000), exact=True)
         store.write(batch(ORDERS[1:], source="b.log", position="5", first=False, watermark=mark))
         store.write(batch(TRACE, source="a.log", position="7"))
-        store.write(batch(ORDERS[:2], source="b.log", position="2"))
+        assert [one.watermark for one in store.sources() if one.source == "b.log"] == [at(60)]
+        store.write(batch(ORDERS[:2], source="b.log", position="2", watermark=mark))
         first, second = store.sources()
         assert (first.source, first.format, first.position, first.records) == ("a.log", "by hand", "7", 2)
         assert (first.first, first.last) == (at(20), at(23))
@@ -151,6 +153,31 @@ class WritingConformance(StoreCase):
         assert (second.watermark, second.watermark_exact) == (at(60), True)
         assert second.updated is not None
         assert store.positions() == {"a.log": "7", "b.log": "2"}
+
+    def test_a_source_that_is_read_to_its_end_is_not_behind_and_one_that_has_more_is(
+        self, store: Store
+    ) -> None:
+        """Up to when it has told all is the newest time that it told, until no more is left of it."""
+        estimated = Watermark(int(at(30).timestamp() * 1_000_000), exact=False)
+
+        def mark() -> tuple[datetime | None, bool]:
+            (source,) = store.sources()
+            return source.watermark, source.watermark_exact
+
+        store.write(replace(batch(ORDERS[:2], position="2"), more=True))
+        assert mark() == (at(2), False)
+        store.write(batch(ORDERS[2:], position="4", first=False))
+        assert mark() == (None, False)
+        store.write(batch([], position="5", first=False, watermark=estimated))
+        store.write(batch([], position="5", first=False, watermark=replace(estimated, time_us=1)))
+        assert mark() == (at(30), False)
+        store.write(replace(batch([log(40)], position="6", first=False), more=True))
+        assert mark() == (at(40), False)
+        store.write(batch([], position="6", first=False))
+        assert mark() == (None, False)
+        store.write(batch([], position="7", first=False, watermark=replace(estimated, exact=True)))
+        store.write(batch([], position="8", first=False))
+        assert mark() == (at(30), True)
 
     def test_batches_written_on_end_are_each_told_for_themselves(self, store: Store) -> None:
         """Ten of one input and three of another, one of which is a copy: as if written one by one."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PACE = Pace(poll=0.01, rescan=0.05, latency=0.02, idle=0.3, grace=0.3)
+PACE = Pace(poll=0.01, rescan=0.05, latency=0.02, idle=0.3, grace=0.3, beat=0.5)
 SOON = 20.0
 
 
@@ -67,7 +67,28 @@ def test_what_is_appended_comes(log: Path, following: Following) -> None:
     assert following.batches[0].watermark is not None
     assert not following.batches[0].watermark.exact
     following.collector.close()
-    assert Reading(following.positions).read(log).batches == []
+
+
+def test_who_reads_a_followed_file_to_its_end_says_so_once(log: Path, following: Following) -> None:
+    following.start(log)
+    following.until(3)
+    following.collector.close()
+    reading = Reading(following.positions).read(log)
+    assert [(batch.raw, batch.watermark, batch.more) for batch in reading.batches] == [(None, None, False)]
+    assert Reading(reading.positions).read(log).batches == []
+
+
+def test_a_followed_file_that_does_not_grow_is_said_to_have_been_read_so_far(
+    log: Path, following: Following
+) -> None:
+    following.start(log)
+    following.until(3)
+    first = following.batches[-1]
+    beat = next(following.given)
+    assert first.watermark is not None
+    assert beat.watermark is not None
+    assert (beat.raw, beat.position, beat.more) == (None, first.position, False)
+    assert beat.watermark.time_us > first.watermark.time_us
 
 
 def test_half_a_line_waits_for_its_end(log: Path, following: Following) -> None:
@@ -100,7 +121,7 @@ def test_a_renamed_file_is_read_to_its_end_and_the_new_one_too(log: Path, follow
         log.write_bytes(jsonl(10 * turn + 1))
         assert sorted(following.until(2)) == [10 * turn, 10 * turn + 1]
     following.collector.close()
-    assert Reading(following.positions).read(log.parent).batches == []
+    assert Reading(following.positions).read(log.parent).lines == []
 
 
 def test_a_file_that_is_moved_out_of_sight_is_still_read_to_its_end(log: Path, following: Following) -> None:
@@ -127,7 +148,7 @@ def test_a_copied_and_truncated_file_starts_anew_and_its_copy_is_not_read_again(
     append(log, jsonl(5))
     assert following.until(1) == [5]
     following.collector.close()
-    assert Reading(following.positions).read(log.parent).batches == []
+    assert Reading(following.positions).read(log.parent).lines == []
 
 
 def test_a_rewritten_file_that_is_longer_is_noticed(log: Path, following: Following) -> None:

@@ -166,6 +166,16 @@ def summary(found: Summary) -> dict[str, Any]:
         "missing_parents": found.missing_parents,
         "rejects": found.rejects,
         "undated": found.undated,
+        "behind": [
+            {
+                "source": one.source,
+                "scope": one.scope,
+                "watermark": time(one.watermark),
+                "flows": one.flows,
+                "silent": one.silent,
+            }
+            for one in found.behind
+        ],
     }
 
 
@@ -185,6 +195,7 @@ def source(found: SourceStatus) -> dict[str, Any]:
         "watermark": time(found.watermark),
         "watermark_exact": found.watermark_exact,
         "updated": time(found.updated),
+        "silent": found.silent,
     }
 
 

@@ -31,6 +31,10 @@ COLUMNS = (
 )
 
 
+SOURCES = 3
+"""Sources that are behind, of which the line below a table tells."""
+
+
 def flow_table(flows: Sequence[Flow], look: Look) -> Iterator[Line]:
     """A line per flow under a heading; nothing for no flows."""
     if not flows:
@@ -99,6 +103,7 @@ def standing(summary: Summary, look: Look) -> Iterator[Line]:
     if summary.as_of is not None:
         said = f"as of {moment(summary.as_of)}, set by {summary.as_of_from}"
         yield from look.wrap(said, "faint", first=look.line())
+    yield from _held_back(summary, look)
     doubts = [
         count(number, *words)
         for number, words in (
@@ -112,3 +117,18 @@ def standing(summary: Summary, look: Look) -> Iterator[Line]:
     if doubts:
         more_about = "; clew sources --rejects shows them" if summary.rejects else ""
         yield from look.wrap(", ".join(doubts) + more_about, "warning", first=look.line())
+
+
+def _held_back(summary: Summary, look: Look) -> Iterator[Line]:
+    """What was not read up to as-of, and how many flows that leaves undecided."""
+    parts = []
+    for one in summary.behind[:SOURCES]:
+        flows = f", holds back {count(one.flows, 'flow')}" if one.flows else ""
+        parts.append(
+            f"{one.source} read up to {moment(one.watermark)}{' (silent)' if one.silent else ''}{flows}"
+        )
+    more = len(summary.behind) - len(parts)
+    if parts:
+        said = "held back by " if any(one.flows for one in summary.behind) else "silent: "
+        said += "; ".join(parts) + (f"; and {count(more, 'other')}" if more > 0 else "")
+        yield from look.wrap(said, "warning", first=look.line())

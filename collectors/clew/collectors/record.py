@@ -228,6 +228,9 @@ class Batch:
     """Size of the input behind this batch, as read (compressed where it is)."""
     total_bytes: int | None = None
     """Size of the whole source in the same unit, None when it cannot be known."""
+    more: bool = False
+    """More of this source lies behind ``position``, unread: up to when it has told all is the
+    newest time it told. Otherwise, without a ``watermark``, it was read to its end for good."""
     files: tuple[str, ...] = field(default=())
 
     def records(self) -> pa.Table:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,9 @@ class StepKind(StrEnum):
     EVENT = "event"
     """An event that a log or history tells of, neither published nor handled."""
 
+
+SILENT_AFTER = timedelta(minutes=15)
+"""A source whose watermark lies longer than this before ``as_of`` is silent."""
 
 OWED_CAUSES = {
     "handling": "never_consumed",
@@ -326,6 +329,19 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceBehind:
+    """A source that was read only up to a time before ``as_of``."""
+
+    source: str
+    scope: str
+    watermark: datetime
+    flows: int
+    """That would be stuck or failed had it been read up to ``as_of`` and told nothing more."""
+    silent: bool
+    """For longer than any source should be: 15 minutes before ``as_of``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The store as a whole, at an ``as_of``."""
 
@@ -340,6 +356,8 @@ class Summary:
     rejects: int
     undated: int
     """Records without a time, or with an implausible one."""
+    behind: tuple[SourceBehind, ...] = ()
+    """Sources that hold flows back or are silent: those that hold back the most first, ties by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +376,8 @@ class SourceStatus:
     watermark: datetime | None
     watermark_exact: bool
     updated: datetime | None
+    silent: bool = False
+    """Its watermark lies longer before the newest record than any source's should: 15 minutes."""
 
 
 @dataclass(frozen=True, slots=True)

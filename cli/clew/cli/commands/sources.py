@@ -109,7 +109,7 @@ def _sources(found: list[SourceStatus], look: Look) -> Iterator[Line]:
             look.line(count(one.rejects) if one.rejects else "", "warning"),
             look.line(begin),
             look.line(end),
-            look.line(mark + ("" if one.watermark_exact or not mark else " (est.)")),
+            look.line(_mark(mark, one), "warning" if one.silent else ""),
             look.line(one.scope),
             look.line(one.position, "faint"),
         ]
@@ -120,6 +120,12 @@ def _sources(found: list[SourceStatus], look: Look) -> Iterator[Line]:
     records, rejects = sum(one.records for one in found), sum(one.rejects for one in found)
     said = look.line(f"{count(len(found), 'source')}, {count(records, 'record')}")
     yield said.add(f", {count(rejects, 'reject')}", "warning") if rejects else said
+
+
+def _mark(mark: str, one: SourceStatus) -> str:
+    if one.watermark is None:
+        return ""
+    return mark + ("" if one.watermark_exact else " (est.)") + (" silent" if one.silent else "")
 
 
 def _tail(name: str, look: Look) -> Line:

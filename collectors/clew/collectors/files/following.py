@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from clew.collectors.files.discover import Problem, unavailable
 from clew.collectors.files.inputs import STDIN, look_again
 from clew.collectors.files.position import Position, shown
+from clew.collectors.files.reader import estimated
 from clew.collectors.files.sources import Resolved, Verdict
 from clew.collectors.record import Batch, Reject, empty_select
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from clew.collectors.files.reader import Reader
     from clew.collectors.files.sources import Sources
     from clew.collectors.formats.plans import Plan
+
+BEAT_SHARE = 0.1
+"""Seconds for each file between two such words: each is written down."""
 
 Identity = tuple[int, int] | str
 """Device and inode; the path of what is no file."""
@@ -42,6 +46,8 @@ class Pace:
     """Without growth until a line without an end, or a record that may go on, counts as it is."""
     grace: float = 3.0
     """Without growth until a file that is no longer found is left."""
+    beat: float = 10.0
+    """Between words on files that do not grow: that they were read to their end by then."""
 
 
 class Follower:
@@ -72,6 +78,7 @@ class Follower:
         self._pace = pace
         self._told: set[str] = set()
         self._watched: dict[Identity, _Watched] = {}
+        self._beaten = time.monotonic()
 
     def batches(self) -> Iterator[Batch]:
         """Batches as they come.
@@ -100,10 +107,29 @@ class Follower:
                     if watched.gone:
                         self._leave(identity)
                 if not moved:
+                    yield from self._beat()
                     self._stop.wait(self._pace.poll)
         finally:
             for identity in list(self._watched):
                 self._leave(identity)
+
+    def _beat(self) -> Iterator[Batch]:
+        """Now and then, of each file that did not grow: that this is all of it up to now."""
+        if time.monotonic() - self._beaten < max(self._pace.beat, BEAT_SHARE * len(self._watched)):
+            return
+        self._beaten = time.monotonic()
+        for watched in self._watched.values():
+            place = self._sources.position(watched.source)
+            if place is not None and not watched.unread and not watched.opened.live:
+                yield Batch(
+                    watched.source,
+                    None,
+                    empty_select(),
+                    place.text(),
+                    watermark=estimated(),
+                    scope=self._scope,
+                    format=place.format,
+                )
 
     def _tell(self, problems: list[Problem]) -> Iterator[Batch]:
         """Say once what cannot be read although it is there: nobody waits for an error at the end."""

@@ -61,6 +61,8 @@ class Position:
     """Fingerprint of what lies behind ``offset`` and was rejected, for good or for now."""
     packed: str = ""
     """Fingerprint of the packed file that was read to its end: size, first and last bytes."""
+    partial: bool = False
+    """It was followed, or its end not reached: nobody said that it was read to its end for good."""
 
     def text(self) -> str:
         """As it is stored."""

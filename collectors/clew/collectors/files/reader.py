@@ -113,6 +113,7 @@ class Reader:
         but what cannot is left for later. A live input is read to its end, when
         ``following`` until it pauses.
         """
+        follows = following and (self._input.live or not final)
         while not self.ended:
             data, at_end = self._fill()
             if data is None:
@@ -127,9 +128,9 @@ class Reader:
             whole = self._input.live or (self._input.packed and not self._stream.damage)
             last = bool(at_end and (final or idle or whole))
             if len(data):
-                yield from self._take(data, _Moment(at_end=at_end, last=last, idle=idle, following=following))
+                yield from self._take(data, _Moment(at_end=at_end, last=last, idle=idle, following=follows))
             if at_end and not self.ended:
-                yield from self._finish(final=final or self._input.live, following=following)
+                yield from self._finish(final=final or self._input.live, following=follows)
             if at_end:
                 return
 
@@ -259,7 +260,8 @@ class Reader:
                 place, read = self._end_place(data, units, held, moment), raw_bytes
             now = [reject for reject in rejects if row == rows or reject.position <= place.number]
             rejects = rejects[len(now) :]
-            yield self._batch(raw, place, now, moment, read)
+            here = moment if row == rows else replace(moment, at_end=False)
+            yield self._batch(raw, place, now, here, read)
         if row < rows:
             units.hold_back(row)
             cut.back(units)
@@ -323,7 +325,11 @@ class Reader:
             if place != replace(self.position, path=place.path):
                 reject = Reject(place.number + 1, damage, rest)
                 yield self._batch(None, place, [reject], moment)
-        elif not damage and (place.packed != self.position.packed or not self._known):
+        elif not damage and (
+            place.packed != self.position.packed
+            or not self._known
+            or (final and self.position.partial and not following)
+        ):
             yield self._batch(None, place, [], moment)
         self.ended = bool(self._input.live or self._input.packed)
         self._carry = None
@@ -338,6 +344,8 @@ class Reader:
     ) -> Batch:
         """A batch, after which reading stands at ``place``."""
         read = self._stream.raw_bytes() if read is None else read
+        more = not (moment.at_end or self._input.live)
+        place = replace(place, partial=more or moment.following)
         batch = Batch(
             source=self.source,
             raw=raw,
@@ -345,9 +353,8 @@ class Reader:
             short=self.plan.short if raw is not None and self.plan else None,
             position=place.text(),
             rejects=tuple(rejects),
-            watermark=Watermark(time.time_ns() // 1000 - LATENESS_US, exact=False)
-            if moment.following
-            else None,
+            watermark=estimated() if moment.following and moment.at_end else None,
+            more=more,
             scope=place.scope,
             format=place.format,
             first=self._first,
@@ -360,6 +367,11 @@ class Reader:
         self._first, self._known = False, True
         self._raw_before = read
         return batch
+
+
+def estimated() -> Watermark:
+    """Up to when a followed file has told all that is read from it to its end now."""
+    return Watermark(time.time_ns() // 1000 - LATENESS_US, exact=False)
 
 
 def _nested(units: Units, row: int) -> bool:

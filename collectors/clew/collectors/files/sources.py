@@ -66,6 +66,10 @@ class Sources:
         """Remember how far ``source`` was read."""
         self._ledger.move(source, position)
 
+    def position(self, source: str) -> Position | None:
+        """How far a source has been read, None where it was never seen."""
+        return self._ledger.get(source)
+
     def knows(self, source: str) -> bool:
         """Whether something was read of ``source``, in this scope."""
         return self._ledger.get(source) is not None

@@ -8,17 +8,15 @@ their end, this costs one look at the sources.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from clew.reconstruct.duckdb.schema import WAITS
+from clew.reconstruct.model import SILENT_AFTER
 from clew.reconstruct.passes.fold import HANDLES
 
 if TYPE_CHECKING:
     import duckdb
-
-ALARM = timedelta(minutes=15)
-"""A source whose watermark lies longer than this before ``as_of`` is silent."""
 
 _KIND = {name: number for number, name in enumerate(WAITS)}
 _STEP, _END, _HANDLING, _RETRY = (_KIND[name] for name in ("step", "end", "handling", "retry"))
@@ -130,7 +128,7 @@ def hold_back(
     connection.execute(NOTHING).fetchall()
     if as_of is None:
         return
-    now, silent = _literal(as_of), _literal(as_of - ALARM)
+    now, silent = _literal(as_of), _literal(as_of - SILENT_AFTER)
     _run(connection, f"CREATE OR REPLACE TEMP TABLE read_to AS {SOURCES}")
     first = connection.execute("SELECT min(mark) FROM read_to").fetchall()[0][0]
     if not isinstance(first, datetime) or first >= as_of:
@@ -203,6 +201,33 @@ def hold_back(
         WHERE c.deadline > h.mark
     """,
     )
+
+
+def behind(
+    connection: duckdb.DuckDBPyConnection, as_of: datetime | None, limit_us: int
+) -> list[tuple[str, str, datetime, int, bool]]:
+    """Sources that hold flows back, or are silent: source, scope, watermark, flows held back, silent.
+
+    Reads what :func:`hold_back` made for ``as_of``. Those that hold back the most come first.
+    """
+    if as_of is None:
+        return []
+    return connection.execute(f"""
+        WITH held AS (
+            SELECT h.source, h.scope_no, count(DISTINCT w.flow) AS flows
+            FROM held_wait AS one
+            JOIN holding AS h USING (want)
+            JOIN store.waits AS w ON w.rowid = one.wait
+            WHERE w.since + to_microseconds(coalesce(w.limit_us, {limit_us})) > h.mark
+            GROUP BY h.source, h.scope_no
+        )
+        SELECT r.source, c.scope, r.mark, coalesce(h.flows, 0) AS flows, r.mark < {_literal(as_of - SILENT_AFTER)} AS silent
+        FROM ({SOURCES}) AS r
+        JOIN store.scopes AS c USING (scope_no)
+        LEFT JOIN held AS h ON h.source = r.source AND h.scope_no = r.scope_no
+        WHERE h.flows > 0 OR r.mark < {_literal(as_of - SILENT_AFTER)}
+        ORDER BY flows DESC, r.source, c.scope
+    """).fetchall()
 
 
 def is_holding(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from clew.reconstruct.duckdb.holding import is_holding
+from clew.reconstruct.duckdb.holding import behind, is_holding
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.schema import EVIDENCE
 from clew.reconstruct.keys import class_of
 from clew.reconstruct.model import (
+    SILENT_AFTER,
     Flow,
     FlowFilter,
     KeyClass,
     Owed,
     Settings,
+    SourceBehind,
     SourceStatus,
     Status,
     StoredReject,
@@ -239,18 +241,23 @@ def summary(
         missing_parents=int(missing_parents),
         rejects=int(rejects),
         undated=int(undated),
+        behind=tuple(
+            SourceBehind(source, scope, mark.replace(tzinfo=UTC), flows, silent)
+            for source, scope, mark, flows, silent in behind(connection, as_of, settings.limit_us)
+        ),
     )
 
 
 def sources(connection: duckdb.DuckDBPyConnection) -> list[SourceStatus]:
-    """Sources by name; readings of one source are added up."""
+    """Sources by name; readings of one source are added up, and the last one's watermark counts."""
     rows = connection.execute("""
         SELECT s.source, c.scope, arg_max(s.format, s.source_no), arg_max(s.position, s.source_no),
-            sum(s.records), sum(s.duplicates), sum(s.rejects), min(s.first), max(s.last), max(s.watermark),
-            bool_or(s.watermark_exact), max(s.updated)
+            sum(s.records), sum(s.duplicates), sum(s.rejects), min(s.first), max(s.last),
+            arg_max_null(s.watermark, s.source_no), arg_max(s.watermark_exact, s.source_no), max(s.updated)
         FROM store.sources AS s JOIN store.scopes AS c USING (scope_no)
         GROUP BY s.source, c.scope ORDER BY s.source, c.scope
     """).fetchall()
+    latest = newest(connection)
     return [
         SourceStatus(
             source=row[0],
@@ -265,6 +272,7 @@ def sources(connection: duckdb.DuckDBPyConnection) -> list[SourceStatus]:
             watermark=utc(row[9]),
             watermark_exact=bool(row[10]),
             updated=utc(row[11]),
+            silent=latest is not None and row[9] is not None and row[9] < latest - SILENT_AFTER,
         )
         for row in rows
     ]

@@ -289,8 +289,12 @@ def _put_source(context: Context, batch: Batch, number: int, source_no: int, one
             rejects = rejects + $rejects, undated = sources.undated + fresh.no_time,
             unattributed = sources.unattributed + fresh.no_flow,
             first = least(sources.first, fresh.earliest), last = greatest(sources.last, fresh.latest),
-            watermark = greatest(watermark, make_timestamp($mark::BIGINT)),
-            watermark_exact = $exact, updated = $arrival
+            -- What was estimated is gone once the source is read to its end, or estimated anew.
+            watermark = CASE
+                WHEN $more THEN greatest(watermark, fresh.latest, TIMESTAMP 'epoch')
+                WHEN $mark IS NULL AND NOT watermark_exact THEN NULL
+                ELSE greatest(watermark, make_timestamp($mark::BIGINT)) END,
+            watermark_exact = $exact OR $mark IS NULL AND NOT $more AND watermark_exact, updated = $arrival
         FROM (
             SELECT count(*) AS n, count(*) FILTER (moment IS NULL) AS no_time,
                 count(*) FILTER (evidence = 0) AS no_flow, min(moment) AS earliest,
@@ -309,6 +313,7 @@ def _put_source(context: Context, batch: Batch, number: int, source_no: int, one
             "duplicates": one.duplicates,
             "rejects": one.rejects,
             "mark": mark.time_us if mark else None,
+            "more": batch.more,
             "exact": bool(mark and mark.exact),
             "arrival": context.arrival,
         },
