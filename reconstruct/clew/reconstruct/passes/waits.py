@@ -202,6 +202,8 @@ def _wait_for_ends(context: Context) -> None:
 def _gather_attempts(context: Context) -> None:
     """``attempt``: each try to handle a message, by whom, until when, and whether it failed.
 
+    ``by_service`` says that the handler is told by its service alone.
+
     Only of flows with a failed one or a dead letter. All records within one span are one
     try, and its span alone says how it went. A batch's try is one of each message that it
     links to. Who handles is the consumer group, or the service where no group is told.
@@ -209,7 +211,7 @@ def _gather_attempts(context: Context) -> None:
     context.run("""
         CREATE OR REPLACE TEMP TABLE attempt (
             flow UBIGINT, unit UBIGINT, handler VARCHAR, until TIMESTAMP, bad BOOLEAN,
-            name VARCHAR, service VARCHAR, destination VARCHAR
+            name VARCHAR, service VARCHAR, destination VARCHAR, by_service BOOLEAN
         )
     """)
     context.run("""
@@ -231,14 +233,14 @@ def _gather_attempts(context: Context) -> None:
                 WHERE m.handles AND m.kind <> 'history'
             ),
             grouped AS (
-                SELECT *, coalesce(
-                    consumer_group, min(consumer_group) OVER (PARTITION BY flow, unit, service), service, ''
-                ) AS handler
+                SELECT *,
+                    coalesce(consumer_group, min(consumer_group) OVER (PARTITION BY flow, unit, service)) AS by_group,
+                    coalesce(by_group, service, '') AS handler
                 FROM told
             )
         SELECT flow, unit, handler, max(until),
             CASE WHEN bool_or(kind = 'span') THEN bool_or(bad AND kind = 'span') ELSE bool_or(bad) END,
-            min(name), min(service), min(destination)
+            min(name), min(service), min(destination), bool_and(by_group IS NULL)
         FROM grouped GROUP BY flow, unit, handler, try
     """)
 
@@ -246,8 +248,9 @@ def _gather_attempts(context: Context) -> None:
 def _find_dead(context: Context) -> None:
     """``dead_now(flow, unit, handler)``: dead letters that nobody handled well afterwards.
 
-    Who must handle one is its consumer group, else whoever had failed to, else anybody.
-    One without a time is resolved by any success.
+    Who must handle one is its consumer group, or whoever is told by the service alone and had
+    failed to; where the letter tells no group whoever had failed to, else anybody. One
+    without a time is resolved by any success.
     """
     context.run("CREATE OR REPLACE TEMP TABLE dead_now (flow UBIGINT, unit UBIGINT, handler VARCHAR)")
     if not context.count("SELECT count(*) FROM member WHERE kind = 'dead_letter'"):
@@ -266,6 +269,9 @@ def _find_dead(context: Context) -> None:
                 WHERE (d.until IS NULL OR a.until > d.until)
                   AND (
                     a.handler = d.handler
+                    OR a.by_service AND (a.flow, a.unit, a.handler) IN (
+                        SELECT (flow, unit, handler) FROM attempt WHERE bad
+                    )
                     OR d.handler IS NULL AND (
                         (a.flow, a.unit, a.handler) IN (SELECT (flow, unit, handler) FROM attempt WHERE bad)
                         OR (a.flow, a.unit) NOT IN (SELECT (flow, unit) FROM attempt WHERE bad)
@@ -285,7 +291,7 @@ def _wait_for_retries(context: Context) -> None:
         WITH
             last_word AS (
                 SELECT flow, unit, handler, max(until) FILTER (bad) AS failed_at,
-                    max(until) FILTER (NOT bad) AS ok_at, bool_or(NOT bad) AS ok,
+                    max(until) FILTER (NOT bad) AS ok_at, bool_or(NOT bad) AS ok, bool_or(by_service) AS by_service,
                     min(name) AS name, min(service) AS service, min(destination) AS destination
                 FROM attempt GROUP BY flow, unit, handler HAVING bool_or(bad)
             ),
@@ -296,7 +302,7 @@ def _wait_for_retries(context: Context) -> None:
         SELECT w.flow, {KIND["retry"]}, w.unit, NULL, w.failed_at, NULL, w.name, w.service, w.destination
         FROM last_word AS w
         ANTI JOIN dead AS d
-            ON d.flow = w.flow AND d.unit = w.unit AND coalesce(d.handler, w.handler) = w.handler
+            ON d.flow = w.flow AND d.unit = w.unit AND (w.by_service OR coalesce(d.handler, w.handler) = w.handler)
         WHERE NOT coalesce(w.ok AND (w.failed_at IS NULL OR w.ok_at > w.failed_at), false)
     """)
 
