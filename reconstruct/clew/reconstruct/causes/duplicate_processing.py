@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from datetime import datetime
 
 from clew.reconstruct.causes.cause import Action, Cause, Rule
-from clew.reconstruct.causes.scene import Scene, clue, names, who
+from clew.reconstruct.causes.scene import Scene, clue, event_of, names, who
 from clew.reconstruct.causes.wording import times
 from clew.reconstruct.model import Step, StepKind
 
@@ -14,12 +15,34 @@ def find(scene: Scene) -> Iterator[Cause]:
     """Several attempts by one handler that went well and did something.
 
     An effect is a publish or a span below it. A redelivery after a failure, one without
-    effects (an idempotent consumer's), and a batch shared by several flows are not it.
+    effects (an idempotent consumer's), and a batch shared by several flows are not it. Nor is
+    a new attempt after the message was given up: whoever sent it again wanted that.
     """
-    for tries in scene.attempts.values():
+    for (event, _), tries in scene.attempts.items():
         done = [step for step in tries if step.status != "error" and not step.open and _did(scene, step)]
-        if len(done) > 1 and not any(step.shared for step in done):
-            yield _cause(scene, done)
+        if len(done) < 2 or any(step.shared for step in done):  # noqa: PLR2004  twice
+            continue
+        redriven = _given_up(scene, event)
+        for number in range(len(redriven) + 1):
+            between = [step for step in done if _after(step, redriven) == number]
+            if len(between) > 1:
+                yield _cause(scene, between)
+
+
+def _given_up(scene: Scene, event: Hashable) -> list[datetime]:
+    """When the event went to a dead-letter queue, whoever had failed to handle it."""
+    return sorted(
+        seen.fields["time"]
+        for step in scene.detail.steps
+        if step.dead_letter and event_of(step) == event
+        for seen in (*step.logs, *step.observations)
+        if seen.fields.get("kind") == "dead_letter" and seen.fields.get("time") is not None
+    )
+
+
+def _after(step: Step, given_up: list[datetime]) -> int:
+    """After how many of the times a step began."""
+    return sum(1 for time in given_up if step.start is not None and time < step.start)
 
 
 def _did(scene: Scene, step: Step) -> list[str]:
