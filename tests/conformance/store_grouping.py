@@ -174,6 +174,29 @@ class GroupingConformance(StoreCase):
         assert done is not None
         assert (done.waits, done.senders, done.tellers) == ((), {}, {})
 
+    def test_a_flow_that_waits_is_told_within_what_time_others_of_its_type_came_so_far(
+        self, open_store: Open
+    ) -> None:
+        store = open_store(settings=Settings(definitions=(DEFINITION,)))
+        good = [
+            row
+            for number in range(100)
+            for row in (
+                *order(10 * number, f"good-{number}"),
+                log(10 * number + number / 20, name="Paid", service="bank", correlation_id=f"good-{number}"),
+            )
+        ]
+        other = [log(0, name="Paid", service="bank", correlation_id="no order")]
+        store.write(batch([*good, *other, *order(2_000, "bad")]))
+        detail = store.flow("bad", "", at(9_000))
+        assert detail is not None
+        assert detail.flow.owed is not None
+        assert (detail.flow.owed.name, detail.p99_us) == ("Paid", 4_900_000)
+        few = open_store(settings=Settings(definitions=(DEFINITION,)))
+        early = few.flow("good-5", "", at(60))
+        assert early is not None
+        assert (early.flow.status, early.p99_us) == (Status.IN_PROGRESS, None), "six flows tell too little"
+
     def test_sources_that_hold_flows_back_or_are_silent_are_told_with_how_many(
         self, open_store: Open
     ) -> None:

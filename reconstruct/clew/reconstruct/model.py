@@ -232,6 +232,8 @@ class FlowDetail:
     """Owed name → the sources that would tell of it and were not read up to its deadline."""
     groups: tuple[GroupPosition, ...] = ()
     """Of a flow that waits: how far those came who handle in the partitions of its messages."""
+    p99_us: int | None = None
+    """Within what time what it waits for came in 99 of 100 flows of its type; None where too few tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class _Asking:
             children=self._children(detail, seen) if flow.status not in ENDED else (),
         )
         causes = explain(scene)
-        return Why(detail, sentence(flow, causes, detail.as_of), causes)
+        return Why(detail, sentence(flow, causes, detail.as_of, detail.p99_us), causes)
 
     def _watermarks(self, detail: FlowDetail) -> dict[str, datetime | None]:
         if not detail.tellers:
@@ -96,9 +96,9 @@ class _Asking:
         return tuple(found)
 
 
-def sentence(flow: Flow, causes: tuple[Cause, ...], as_of: datetime | None) -> str:
+def sentence(flow: Flow, causes: tuple[Cause, ...], as_of: datetime | None, p99_us: int | None = None) -> str:
     """What the on-call engineer would have written after an hour."""
-    said = f"{bounded(flow.type)} {short(flow.flow_id)}".strip() + _standing(flow, as_of)
+    said = f"{bounded(flow.type)} {short(flow.flow_id)}".strip() + _standing(flow, as_of, p99_us)
     explaining = [cause for cause in causes if cause.explains]
     if not explaining:
         return said + "."
@@ -107,7 +107,7 @@ def sentence(flow: Flow, causes: tuple[Cause, ...], as_of: datetime | None) -> s
     return said + (f"; {join.said}" if join is not None else "") + "."
 
 
-def _standing(flow: Flow, as_of: datetime | None) -> str:
+def _standing(flow: Flow, as_of: datetime | None, p99_us: int | None) -> str:
     """How it stands: what it waits for since when, or when it ended."""
     if flow.status in ENDED:
         took = between(flow.started, flow.last)
@@ -125,6 +125,8 @@ def _standing(flow: Flow, as_of: datetime | None) -> str:
         }.get(flow.status, " is in progress")
     waited = between(owed.since, as_of)
     since = f" since {spoken(waited)}" if waited is not None else ""
+    if since and p99_us is not None:
+        since += f" (p99 {spoken(p99_us)})"
     left = between(as_of, owed.deadline)
     due = f", due in {spoken(left)}" if left is not None and left > 0 else ""
     name = bounded(owed.name)

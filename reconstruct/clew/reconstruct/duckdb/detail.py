@@ -12,7 +12,7 @@ from clew.reconstruct.duckdb.linking import linked
 from clew.reconstruct.duckdb.lookups import having
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows, utc
 from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS
-from clew.reconstruct.duckdb.surroundings import groups, senders, tellers, waits
+from clew.reconstruct.duckdb.surroundings import groups, p99_us, senders, tellers, waits
 from clew.reconstruct.model import Evidence, Flow, FlowDetail, Settings
 from clew.reconstruct.passes.order import order
 from clew.reconstruct.salt import salt
@@ -60,6 +60,7 @@ def detail(
         senders=senders(connection, owed),
         tellers=tellers(connection, flow),
         groups=groups(connection, scope) if any(one.kind in {"handling", "step"} for one in owed) else (),
+        p99_us=p99_us(connection, flow, flows[0].owed) if flows[0].owed is not None else None,
     )
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 WAITS = 1_000
 """Waits of one flow that are listed."""
+SUPPORT = 30
+"""Flows of which a quantile is told, at least."""
 PACE_MINUTES = 10
 """Over which a group's pace is measured."""
 
@@ -64,6 +66,58 @@ def tellers(connection: duckdb.DuckDBPyConnection, flow: int) -> dict[str, tuple
         WHERE w.flow = {flow} GROUP BY w.name ORDER BY w.name
     """).fetchall()
     return {name: tuple(sources) for name, sources in rows}
+
+
+def p99_us(connection: duckdb.DuckDBPyConnection, flow: int, owed: Owed) -> int | None:
+    """Within what time of the same beginning 99 of 100 flows of this type came to what this one waits for.
+
+    Reads the temporary table ``mine``, the flow's records. None where fewer than
+    :data:`SUPPORT` flows tell.
+    """
+    events, ahead = list(owed.events), [owed.name]
+    if owed.kind == "step":
+        since = owed.since.replace(tzinfo=None)
+        ahead = [
+            name
+            for (name,) in connection.execute(
+                f"""SELECT DISTINCT name FROM mine WHERE time = ? AND name IS NOT NULL
+                    AND kind <> 'dead_letter' AND NOT coalesce(operation IN {HANDLES}, false)""",
+                [since],
+            ).fetchall()
+        ]
+    elif owed.kind != "handling":
+        return None
+    if not ahead:
+        return None
+    answers = "handles" if owed.kind == "handling" else "NOT handles"
+    rows = connection.execute(
+        f"""
+        WITH
+            spoken AS (
+                SELECT series, name, coalesce(operation IN {HANDLES}, false) AS handles FROM store.series
+                WHERE kind <> 'dead_letter' AND name IN (SELECT unnest($ahead) UNION ALL SELECT unnest($events))
+            ),
+            told AS (
+                SELECT series,
+                    NOT handles AND name IN (SELECT unnest($ahead)) AS begins,
+                    {answers} AND name IN (SELECT unnest($events)) AS answers
+                FROM spoken
+            ),
+            took AS (
+                SELECT r.flow,
+                    epoch_us(min(r.time) FILTER (answers)) - epoch_us(min(r.time) FILTER (begins)) AS us
+                FROM store.records AS r JOIN told AS t USING (series)
+                WHERE (begins OR answers) AND r.flow IS NOT NULL
+                GROUP BY r.flow
+            ),
+            mine_of AS (SELECT type, scope_no FROM store.flows WHERE flow = {flow})
+        SELECT quantile_disc(us, 0.99) FROM took
+        JOIN store.flows AS f USING (flow) JOIN mine_of AS m ON m.type = f.type AND m.scope_no = f.scope_no
+        WHERE us >= 0 HAVING count(*) >= {SUPPORT}
+        """,
+        {"ahead": ahead, "events": events},
+    ).fetchall()
+    return int(rows[0][0]) if rows else None
 
 
 def groups(connection: duckdb.DuckDBPyConnection, scope: str) -> tuple[GroupPosition, ...]:
