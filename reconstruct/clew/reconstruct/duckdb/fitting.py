@@ -12,11 +12,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from clew.reconstruct.duckdb.holding import ALARM, SOURCES
+from clew.reconstruct.duckdb.holding import SOURCES
 from clew.reconstruct.duckdb.sequences import ROUNDS
 from clew.reconstruct.duckdb.step_table import KINDS
 from clew.reconstruct.keys import KeyNames
-from clew.reconstruct.model import Settings
+from clew.reconstruct.model import SILENT_AFTER, Settings
 from clew.reconstruct.passes.context import Context
 from clew.reconstruct.passes.rule_tables import put_rules
 from clew.reconstruct.passes.rules import (
@@ -254,7 +254,7 @@ def collect(
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE teller AS SELECT series, service, kind FROM store.series"
     )
-    context.run(HORIZON, {"as_of": as_of, "silent": as_of and as_of - ALARM})
+    context.run(HORIZON, {"as_of": as_of, "silent": as_of and as_of - SILENT_AFTER})
     return context
 
 
