@@ -106,6 +106,11 @@ def collect(
 ) -> None:
     """Copy what the steps of the flows asked for are made of: narrow columns, no text. Needs the turn."""
     choose(connection, which, as_of, settings)
+    gather(connection)
+
+
+def gather(connection: duckdb.DuckDBPyConnection) -> None:
+    """:func:`collect` for flows that are in ``chosen`` already: of its columns ``flow`` and ``type_no`` are read."""
     _traits(connection)
     ((read,),) = connection.execute("SELECT max(updated)::VARCHAR FROM store.sources").fetchall()
     plausible = f"BETWEEN {EARLIEST} AND TIMESTAMP '{read or 'infinity'}' + INTERVAL 1 DAY"
