@@ -45,8 +45,10 @@ class LearnedStep:
     service: str | None
     flows: int
     """Settled flows that have it."""
+    reached: int
+    """Settled flows that got as far as to owe it."""
     share: float
-    """Of the flows that got as far as to owe it, those in which it came, or an alternative."""
+    """Of these, those in which it came, or an alternative."""
     at_least: float
     """The least that the share is likely to be: Wilson's bound, 95 %."""
     owed: bool

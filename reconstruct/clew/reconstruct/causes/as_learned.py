@@ -17,21 +17,20 @@ FROM_STEPS = frozenset({"never_published", "consumed_no_reaction", "waiting_for_
 
 
 def as_learned(causes: tuple[Cause, ...], scene: Scene, known: LearnedType) -> tuple[Cause, ...]:
-    """The causes; those that follow from what the model owes are inferred, and say from what."""
+    """The causes; those that follow from what the model owes are inferred, and the first of them says from what."""
     overdue = scene.overdue("step")
     events = set(overdue[0].events) if overdue else set()
     step = max((one for one in known.steps if one.event in events), key=lambda one: one.flows, default=None)
     if step is None:
         return causes
-    return tuple(
-        replace(cause, inferred=True, said=f"{cause.said} ({_words(step)})")
-        if cause.name in FROM_STEPS
-        else cause
-        for cause in causes
-    )
+    found = [replace(cause, inferred=cause.name in FROM_STEPS) for cause in causes]
+    first = next((nth for nth, cause in enumerate(found) if cause.inferred), None)
+    if first is not None:
+        found[first] = replace(found[first], said=f"{found[first].said} ({_words(step)})")
+    return tuple(found)
 
 
 def _words(step: LearnedStep) -> str:
-    """``learned: 99.3 % of 1,069 flows go on to it, 99 of 100 within 600 ms``."""
-    told = f"learned from {step.flows:,} flows: {step.share:.1%} of those that came so far went on"
+    """``learned: so in 99.3% of 1,069 flows, p99 600 ms``."""
+    told = f"learned: so in {step.share:.1%} of {step.reached:,} flows"
     return f"{told}, p99 {spoken(step.took.p99_us)}" if step.took else told

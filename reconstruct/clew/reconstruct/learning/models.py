@@ -103,6 +103,7 @@ def _steps(
                 event=rule.events[0],
                 service=rule.service,
                 flows=evidence.milestones[number].flows,
+                reached=of,
                 share=having / of if of else 0.0,
                 at_least=least_share(having, of),
                 owed=_is_owed(rule, definition),
