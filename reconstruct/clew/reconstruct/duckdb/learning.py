@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 RECORDS = 4_000_000
 """Records that are looked at, of all types together, more or less."""
-SEVERAL = 3
+SEVERAL = 2
 """A milestone of fewer flows is none."""
-RARE = 0.002
+RARE = 0.0002
 """Nor is one of a smaller share of the flows."""
 MOST_MILESTONES = 100
 MOST_STARTS = 200

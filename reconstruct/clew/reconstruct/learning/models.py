@@ -115,9 +115,16 @@ def _steps(
 
 
 def _is_owed(rule: Rule, definition: Definition) -> bool:
-    """Whether some flow owes it before any step of its part was seen; choices owe one of several."""
-    left_out = {branch.number for branch in definition.branches if branch.choice is None}
-    return not left_out & set(rule.branches)
+    """Whether it is owed, or an alternative to it, once what it waits for was seen.
+
+    A branch that others than its own steps begin says only that it waits for what may not come.
+    """
+    for branch in definition.branches:
+        if branch.choice is None and branch.number in rule.branches:
+            own = {other.number for other in definition.rules if branch.number in other.branches}
+            if own.issuperset(branch.begun_by):
+                return False
+    return True
 
 
 def _end(evidence: Evidence, end: End) -> LearnedEnd:

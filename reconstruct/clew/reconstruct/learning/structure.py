@@ -143,8 +143,7 @@ class Structure:
             if _lacking(went_on, group) > SKIPPED:
                 part = Perhaps(part)
             elif nth:
-                before = groups[nth - 1]
-                reached = [way for way in ways if way.has & (before | group | later)]
+                reached = [way for way in ways if way.has & (group | later) or _is_done(parts[-1], way.has)]
                 if _lacking(reached, group | later) > STOPPED:
                     rest = self._rest(groups[nth:], ways)
                     return Row((*parts, Perhaps(rest)))
@@ -217,6 +216,19 @@ class Structure:
             )
 
         return sorted(groups, key=behind)
+
+
+def _is_done(part: Part, has: frozenset[int]) -> bool:
+    """Whether flows with these milestones owe nothing more of a part, so that what follows is owed."""
+    match part:
+        case Leaf():
+            return part.number in has
+        case Perhaps():
+            return True
+        case Choice():
+            return any(_is_done(one, has) for one in part.parts)
+        case _:
+            return all(_is_done(one, has) for one in part.parts)
 
 
 def leaves(part: Part) -> Iterator[int]:

@@ -17,8 +17,8 @@ from clew.reconstruct.learning.structure import Choice, Leaf, Part, Perhaps, Row
 
 LAST: Final = 0.95
 """The share of the flows with an event in which nothing comes after it, for it to be an end."""
-ENOUGH: Final = 5
-"""Flows from which an end is told: it makes no flow stuck."""
+ENOUGH: Final = 3
+"""Flows from which an end is told: it makes no flow stuck. Where its name tells, too, one less is enough."""
 SAME_NUMBER: Final = 0.9
 """The share of flows in which an event comes equally often, for that number to be owed."""
 EXPLAINS: Final = 0.5
@@ -159,8 +159,9 @@ class Synthesis:
                 having += flows
                 after = any(self.ordering.precedes(number, other) for other in has)
                 over += 0 if after else flows
-        if having >= ENOUGH and over >= LAST * having and not self._is_counted(number):
-            outcome = outcome_of(self.evidence.milestones[number].event)
+        outcome = outcome_of(self.evidence.milestones[number].event)
+        enough = ENOUGH if outcome == "completed" else ENOUGH - 1
+        if having >= enough and over >= LAST * having and not self._is_counted(number):
             self.ends[number] = End(outcome, number, having, over)
 
     def _cancels(self, part: Part) -> bool:
