@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from clew.reconstruct.learned import LearnedEnd, LearnedStep, LearnedType
-from clew.reconstruct.learning.synthesis import Draft, End, least_share
+from clew.reconstruct.learning.synthesis import Draft, End, is_owed, least_share
 
 if TYPE_CHECKING:
     from clew.reconstruct.definitions import Branch, Definition, Rule
@@ -106,25 +106,12 @@ def _steps(
                 reached=of,
                 share=having / of if of else 0.0,
                 at_least=least_share(having, of),
-                owed=_is_owed(rule, definition),
+                owed=is_owed(rule, definition),
                 limit_us=rule.limit_us,
                 took=took.get(number),
             )
         )
     return tuple(found)
-
-
-def _is_owed(rule: Rule, definition: Definition) -> bool:
-    """Whether it is owed, or an alternative to it, once what it waits for was seen.
-
-    A branch that others than its own steps begin says only that it waits for what may not come.
-    """
-    for branch in definition.branches:
-        if branch.choice is None and branch.number in rule.branches:
-            own = {other.number for other in definition.rules if branch.number in other.branches}
-            if own.issuperset(branch.begun_by):
-                return False
-    return True
 
 
 def _end(evidence: Evidence, end: End) -> LearnedEnd:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from clew.reconstruct.definition_file import Place, root
 from clew.reconstruct.definition_writer import as_text
-from clew.reconstruct.definitions import Definition
+from clew.reconstruct.definitions import Definition, Rule
 from clew.reconstruct.errors import DefinitionError
 from clew.reconstruct.learning.evidence import Evidence
 from clew.reconstruct.learning.ordering import Ordering
@@ -67,6 +67,19 @@ def least_share(count: int, of: int) -> float:
     return max(0.0, (share + part / 2 - spread) / (1 + part))
 
 
+def is_owed(rule: Rule, definition: Definition) -> bool:
+    """Whether it is owed, or an alternative to it, once what it waits for was seen.
+
+    A branch that others than its own steps begin says only that it waits for what may not come.
+    """
+    for branch in definition.branches:
+        if branch.choice is None and branch.number in rule.branches:
+            own = {other.number for other in definition.rules if branch.number in other.branches}
+            if own.issuperset(branch.begun_by):
+                return False
+    return True
+
+
 @dataclass
 class Synthesis:
     """One definition in the making."""
@@ -98,6 +111,8 @@ class Synthesis:
             (definition,) = Reader(place).definitions(root(place))
         except DefinitionError as error:
             return Draft(None, f"its events stand to each other in no order that can be told: {error}")
+        if not self.ends and not any(is_owed(rule, definition) for rule in definition.rules):
+            return Draft(None, "its flows have no step in common, and no end")
         explained = self._explained(definition)
         if explained < EXPLAINS:
             return Draft(None, f"only {explained:.0%} of its settled flows come to one of the same ends")
@@ -136,7 +151,10 @@ class Synthesis:
                 last = self._ended(part.parts[owed[-1]])
                 before = tuple(self._led_out(one) for one in part.parts[: owed[-1]])
                 over = isinstance(last, Leaf) and last.number in self.ends
-                return Row((*before, last, *(() if over else part.parts[owed[-1] + 1 :])))
+                rest = () if over else part.parts[owed[-1] + 1 :]
+                return Row((*before, last, *(self._ended(one) for one in rest)))
+            case Perhaps():
+                return Perhaps(self._ended(part.part))
             case _:
                 return self._led_out(part)
 
