@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from tests.conformance.records import at, batch, log
+from tests.conformance.records import at, batch, log, span
 from tests.conformance.store_case import Open, StoreCase
 
 from clew.reconstruct.definitions import Definition, Rule
@@ -125,6 +125,34 @@ class LearningConformance(StoreCase):
         assert after["A"] == after["B"] == set()
         assert len(after["Joined"]) == 2
 
+    def test_spans_tell_what_led_to_what_where_no_event_names_its_cause(self, store: Store) -> None:
+        """A is always before B, and one message led to both: neither waits for the other."""
+        rows: list[dict[str, Any]] = []
+        for nth in range(30):
+            trace, begin = f"t-{nth}", nth * 10
+            rows.append(span(begin, begin + 0.1, trace, f"{nth}-0", name="Begun", operation="send"))
+            for name, later in (("A", 1), ("B", 3)):
+                work = span(begin + later, begin + later + 1, trace, f"{nth}-{name}", f"{nth}-0", name="work")
+                rows += [
+                    {**work, "operation": "process", "service": name},
+                    span(
+                        begin + later + 0.5,
+                        begin + later + 0.6,
+                        trace,
+                        f"{nth}-{name}-sent",
+                        f"{nth}-{name}",
+                        name=name,
+                        operation="send",
+                        service=name,
+                    ),
+                ]
+        (definition,) = filled(store, [*rows, clock()]).learn(FEW).definitions
+        name = {rule.number: f"{rule.events[0]} of {rule.service}" for rule in definition.rules}
+        assert {
+            name[rule.number]: [name[one] for clause in rule.after for one in clause.rules]
+            for rule in definition.rules
+        } == {"work of A": [], "A of A": ["work of A"], "work of B": [], "B of B": ["work of B"]}
+
     def test_a_fixed_number_of_parts_is_owed(self, store: Store) -> None:
         rows: list[dict[str, Any]] = []
         for nth in range(40):
@@ -147,10 +175,12 @@ class LearningConformance(StoreCase):
         assert store.use_model(1)
         assert by_id(store)["stopped"].status is Status.STUCK
         assert [model.number for model in store.models() if model.current] == [1]
+        assert store.model() == store.models()[1]
         assert not store.use_model(9)
         assert store.use_model(0)
         assert by_id(store)["stopped"].cause == "unknown_end"
         assert store.definitions() == ()
+        assert store.model() is None
 
     def test_a_dry_run_keeps_nothing(self, store: Store) -> None:
         filled(store)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from clew.cli.look import Line, Look
     from clew.reconstruct.learned import LearnedType, Model
 
+SILENT = 10
+"""Types without a definition that are listed."""
+
 TYPE_COLUMNS = (
     Column("TYPE", 1, 12, good=24, most=48),
     Column("FLOWS", 3, 5, right=True),
@@ -92,8 +95,10 @@ def _silent(model: Model, look: Look) -> Iterator[Line]:
     if silent:
         yield look.line()
         yield look.line("nothing is said of these:", "faint")
-    for one in silent:
+    for one in silent[:SILENT]:
         yield from look.wrap(one.silent, first=look.line(f"  {one.type}: ", "name"))
+    if len(silent) > SILENT:
+        yield look.line(f"  and {len(silent) - SILENT} more: clew learn --show lists them", "faint")
 
 
 def shown(model: Model, types: tuple[str, ...], look: Look) -> Iterator[Line]:

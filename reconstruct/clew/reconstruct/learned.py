@@ -142,10 +142,8 @@ def learned(store: Store, type: str) -> Definition | None:
     Raises:
         StoreError: the store cannot be asked.
     """
-    for model in store.models():
-        if model.current:
-            return next((one for one in model.definitions if one.name == type), None)
-    return None
+    model = store.model()
+    return next((one for one in model.definitions if one.name == type), None) if model else None
 
 
 def changes(before: Model | None, now: Model) -> dict[str, tuple[str, ...]]:

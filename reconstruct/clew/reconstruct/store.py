@@ -208,6 +208,10 @@ class Store(Protocol):
         """Every model learned, the newest first; [] for none."""
         ...
 
+    def model(self) -> Model | None:
+        """The model in use; None for none."""
+        ...
+
     def use_model(self, number: int) -> bool:
         """Judge by another model from now on, 0 for none, and judge again what that changes.
 

@@ -102,7 +102,7 @@ def learn(context: Context, /, *, as_json: bool, **given: Any) -> int:
             return _show(store, context.terminal, given["types"], as_json=as_json)
         if given["use"] is not None:
             return _use(store, context.terminal, given["use"])
-        before = _in_use(store)
+        before = store.model()
         model = store.learn(_asked(store, given), keep=not given["dry_run"])
     return _tell(context.terminal, model, before, kept=not given["dry_run"], as_json=as_json)
 
@@ -118,10 +118,6 @@ def _asked(store: Store, given: dict[str, Any]) -> Asked:
         floor_us=given["floor_us"],
         sample=given["sample"],
     )
-
-
-def _in_use(store: Store) -> Model | None:
-    return next((model for model in store.models() if model.current), None)
 
 
 def _tell(terminal: Terminal, model: Model, before: Model | None, *, kept: bool, as_json: bool) -> int:
@@ -140,7 +136,7 @@ def _tell(terminal: Terminal, model: Model, before: Model | None, *, kept: bool,
 
 
 def _show(store: Store, terminal: Terminal, types: tuple[str, ...], *, as_json: bool) -> int:
-    model = _in_use(store)
+    model = store.model()
     if model is None:
         raise NothingFound("no model is in use", help="clew learn makes one")
     for wanted in types:

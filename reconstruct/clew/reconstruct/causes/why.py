@@ -83,9 +83,9 @@ class _Asking:
     @cached_property
     def _learned(self) -> dict[str, LearnedType]:
         """What the model in use says of the types that are judged by it."""
-        types = next((model.types for model in self._store.models() if model.current), ())
         judged = self._definitions.keys() - self._written
-        return {one.type: one for one in types if one.type in judged}
+        model = self._store.model() if judged else None
+        return {one.type: one for one in model.types if one.type in judged} if model else {}
 
     def _watermarks(self, detail: FlowDetail) -> dict[str, datetime | None]:
         if not detail.tellers:

@@ -4,7 +4,7 @@ Everything stands in the schema ``report`` of the workbench, made from a sample 
 type: a bounded number of flows and of records, the same ones each time, so that memory and time
 do not grow with the store.
 
-``event(flow, m, start, unit, cause_h, step, wait_us, work_us)``
+``event(flow, m, start, unit, cause_h, span_h, parent_h, step, wait_us, work_us)``
     occurrences of milestones: what was published or told; what was handled, where it is never
     published under that name. A name that only spans have counts where a flow has no other.
 ``milestone(m, name_no, service_no)``
@@ -12,7 +12,8 @@ do not grow with the store.
 ``mark(flow, g, m, first, last, times, wait_us, work_us)``
     the milestones of each flow that is learned from; ``g`` numbers the events that flows begin with.
 ``cause(flow, x, y)``, ``fed(flow, x, y, start)``
-    Y names X as its cause; the service of Y had begun to handle X before, at ``start``.
+    Y names X as its cause, or lies in a span below X or below a handling of it; the service of Y
+    had begun to handle X before, at ``start``.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ MOST_SETS = 10_000
 """Distinct sets of milestones, of flows that begin alike: the most frequent ones."""
 MOST_PAIRS = 20_000_000
 """Pairs of milestones within flows that are compared: more are sampled."""
+CLIMB = 32
+"""Spans that lie in each other between an event and what led to it, at most."""
 FAILED = OUTCOMES.index("failed")
 
 
@@ -127,7 +130,8 @@ def _events(connection: duckdb.DuckDBPyConnection) -> None:
         connection,
         """
         CREATE OR REPLACE TABLE report.named AS
-        SELECT flow, name_no, service_no, start, unit, cause_h, step, CASE WHEN kind = 1 THEN wait_us END AS wait_us,
+        SELECT flow, name_no, service_no, start, unit, cause_h, span_h, parent_h, step,
+            CASE WHEN kind = 1 THEN wait_us END AS wait_us,
             CASE WHEN kind = 1 THEN work_us END AS work_us, name_no IN (
             SELECT name_no FROM report.trait WHERE name_rank = 0
         ) AS told
@@ -161,7 +165,7 @@ def _events(connection: duckdb.DuckDBPyConnection) -> None:
         CREATE OR REPLACE TABLE report.event AS
         WITH
             usual AS (SELECT name_no, mode(service_no) AS service_no FROM report.named GROUP BY name_no)
-        SELECT n.flow, m.m, n.start, n.unit, n.cause_h, n.step, n.wait_us, n.work_us
+        SELECT n.flow, m.m, n.start, n.unit, n.cause_h, n.span_h, n.parent_h, n.step, n.wait_us, n.work_us
         FROM report.named AS n JOIN usual AS u USING (name_no)
         JOIN report.milestone AS m ON m.name_no = n.name_no
             AND m.service_no IS NOT DISTINCT FROM coalesce(n.service_no, u.service_no)
@@ -246,6 +250,47 @@ def _marks(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _climb(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add to ``cause`` what spans tell: of an event that names no cause, what led to the span around it."""
+    _run(
+        connection,
+        """
+        CREATE OR REPLACE TABLE report.climb AS
+        SELECT e.flow, e.m AS y, coalesce(e.parent_h, l.token) AS above
+        FROM report.event AS e LEFT JOIN report.link AS l ON l.flow = e.flow AND l.step = e.step
+        SEMI JOIN report.mark AS k ON k.flow = e.flow AND k.m = e.m
+        WHERE e.cause_h IS NULL AND above IS NOT NULL
+        """,
+    )
+    for _ in range(CLIMB):
+        ((left,),) = connection.execute("SELECT count(*) FROM report.climb").fetchall()
+        if not left:
+            break
+        _run(
+            connection,
+            """
+            INSERT INTO report.cause
+            SELECT DISTINCT c.flow, x.m, c.y FROM report.climb AS c
+            JOIN report.event AS x ON x.flow = c.flow AND x.span_h = c.above WHERE x.m <> c.y
+            UNION
+            SELECT DISTINCT c.flow, x.m, c.y FROM report.climb AS c
+            JOIN report.step AS h ON h.flow = c.flow AND h.span_h = c.above AND h.kind = 1
+            JOIN report.event AS x ON x.flow = c.flow AND x.unit = h.unit WHERE x.m <> c.y
+            """,
+        )
+        _run(
+            connection,
+            """
+            CREATE OR REPLACE TABLE report.climb AS
+            SELECT DISTINCT c.flow, c.y, coalesce(s.parent_h, l.token) AS above
+            FROM report.climb AS c JOIN report.step AS s ON s.flow = c.flow AND s.span_h = c.above
+            LEFT JOIN report.link AS l ON l.flow = s.flow AND l.step = s.step
+            ANTI JOIN report.cause AS k ON k.flow = c.flow AND k.y = c.y
+            WHERE coalesce(s.parent_h, l.token) IS NOT NULL
+            """,
+        )
+
+
 def _causes(connection: duckdb.DuckDBPyConnection) -> None:
     _run(
         connection,
@@ -257,6 +302,7 @@ def _causes(connection: duckdb.DuckDBPyConnection) -> None:
         WHERE x.m <> y.m
         """,
     )
+    _climb(connection)
     _run(
         connection,
         """

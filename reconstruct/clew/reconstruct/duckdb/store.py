@@ -280,6 +280,12 @@ class DuckStore:
             self._judge_by(connection, model.number, settings)
         return model
 
+    def model(self) -> Model | None:
+        from clew.reconstruct.duckdb import models
+
+        with self._file.reading() as connection:
+            return next(iter(models.models(connection, models.number_in_use(connection))), None)
+
     def use_model(self, number: int) -> bool:
         from clew.reconstruct.duckdb import models
 

@@ -171,12 +171,12 @@ class Synthesis:
                 return replace(part, parts=tuple(self._led_out(one) for one in part.parts))
 
     def _end(self, number: int) -> None:
+        later = {other for other in self.evidence.milestones if self.ordering.precedes(number, other)}
         having = over = 0
         for has, flows in self.evidence.sets:
             if number in has:
                 having += flows
-                after = any(self.ordering.precedes(number, other) for other in has)
-                over += 0 if after else flows
+                over += flows if has.isdisjoint(later) else 0
         outcome = outcome_of(self.evidence.milestones[number].event)
         enough = ENOUGH if outcome == "completed" else ENOUGH - 1
         if having >= enough and over >= LAST * having and not self._is_counted(number):
@@ -267,12 +267,16 @@ class Synthesis:
         """How many settled flows have a milestone or one instead of it, and how many got to where it could come."""
         before = [one for one in self.evidence.milestones if self.ordering.precedes(one, number)]
         nearest = [one for one in before if not any(self.ordering.precedes(one, other) for other in before)]
+        instead = {
+            other
+            for other in self.evidence.milestones
+            if other != number and self.ordering.excludes(number, other)
+        }
         having = of = 0
         for has, flows in self.evidence.sets:
             if number in has or has.issuperset(nearest):
                 of += flows
-                instead = any(self.ordering.excludes(number, other) for other in has)
-                having += flows if number in has or instead else 0
+                having += flows if number in has or not has.isdisjoint(instead) else 0
         return having, of
 
 
