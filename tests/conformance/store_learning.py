@@ -147,9 +147,9 @@ class LearningConformance(StoreCase):
                     ),
                 ]
         (definition,) = filled(store, [*rows, clock()]).learn(FEW).definitions
-        name = {rule.number: f"{rule.events[0]} of {rule.service}" for rule in definition.rules}
+        called = {rule.number: f"{rule.events[0]} of {rule.service}" for rule in definition.rules}
         assert {
-            name[rule.number]: [name[one] for clause in rule.after for one in clause.rules]
+            called[rule.number]: [called[one] for clause in rule.after for one in clause.rules]
             for rule in definition.rules
         } == {"work of A": [], "A of A": ["work of A"], "work of B": [], "B of B": ["work of B"]}
 

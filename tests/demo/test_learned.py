@@ -17,7 +17,7 @@ from clew.reconstruct.causes.why import why
 from clew.reconstruct.definition_writer import written
 from clew.reconstruct.definitions import Definition, load
 from clew.reconstruct.ingest import ingest
-from clew.reconstruct.learned import Asked, Model
+from clew.reconstruct.learned import Asked, Model, as_file, learned_type
 from clew.reconstruct.model import FlowFilter
 from clew.reconstruct.store import Store
 
@@ -113,3 +113,8 @@ def test_a_learned_definition_can_be_written_down(learned: Learned) -> None:
     path = learned.folder / "learned.yaml"
     path.write_text(written(learned.model.definitions), encoding="utf-8")
     assert load(path) == learned.model.definitions
+    known = learned_type(learned.store, learned.definition("UserRegistered").name)
+    assert known is not None
+    path.write_text(as_file(known), encoding="utf-8")
+    assert load(path) == (known.definition,)
+    assert "# OnboardingCompleted ends completed, as its name tells: check that" in path.read_text("utf-8")

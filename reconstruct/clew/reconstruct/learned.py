@@ -142,8 +142,37 @@ def learned(store: Store, type: str) -> Definition | None:
     Raises:
         StoreError: the store cannot be asked.
     """
+    one = learned_type(store, type)
+    return one.definition if one is not None else None
+
+
+def learned_type(store: Store, type: str) -> LearnedType | None:
+    """What the model in use says of a flow type; None where it says nothing."""
     model = store.model()
-    return next((one for one in model.definitions if one.name == type), None) if model else None
+    return next((one for one in model.types if one.type == type), None) if model is not None else None
+
+
+def as_file(one: LearnedType) -> str:
+    """The text of a definitions file for a type of which something was learned, with comments that say how sure it is.
+
+    Raises:
+        ValueError: nothing was learned of it.
+    """
+    from clew.reconstruct.definition_writer import written
+
+    if one.definition is None:
+        raise ValueError(f"nothing was learned of {one.type}: {one.silent}")
+    told = [
+        f"learned from {one.settled:,} settled flows, of which {one.explained:.1%} came to an end by these steps",
+        *(
+            f"{step.event}: in {step.share:.1%} of {step.reached:,} flows that came so far"
+            for step in one.steps
+        ),
+        *(f"{end.event} ends {end.outcome}, as its name tells: check that" for end in one.ends),
+    ]
+    # An event's name may hold anything; in a comment it is one line.
+    comments = [" ".join("".join(c if c.isprintable() else "\ufffd" for c in line).split()) for line in told]
+    return "".join(f"# {line}\n" for line in comments) + written([one.definition])
 
 
 def changes(before: Model | None, now: Model) -> dict[str, tuple[str, ...]]:

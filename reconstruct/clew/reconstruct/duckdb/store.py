@@ -267,8 +267,8 @@ class DuckStore:
 
         settings = self._writing_settings() if keep else self.settings()
         with self._reporting:
-            with self._file.reading() as connection:
-                learning.choose(connection, asked, querying.newest(connection), settings)
+            with self._at(None) as (connection, now, _):
+                learning.choose(connection, asked, now, settings)
             with self._file.workbench() as connection:
                 found = modelling.find(connection, asked, settings)
         if not keep:

@@ -255,7 +255,7 @@ class Synthesis:
     def _explained(self, definition: Definition) -> float:
         """The share of settled flows that came to an end; without ends, to all that every run owes."""
         number_of = {(one.event, one.service): number for number, one in self.evidence.milestones.items()}
-        certain = {number_of[step.event, step.service] for step in definition.steps}
+        certain = {number_of[rule.events[0], rule.service] for rule in definition.rules if not rule.branches}
 
         def over(has: frozenset[int]) -> bool:
             return not has.isdisjoint(self.ends) if self.ends else certain <= has
