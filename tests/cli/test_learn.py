@@ -52,7 +52,7 @@ def test_a_table_tells_what_was_learned_and_what_is_left_unsaid(ask: Callable[..
         "Placed     41            41      97.6%     2         0     1  6.00s  new",
         "",
         "nothing is said of these:",
-        "  Opened: 3 settled flows; 20 are asked for",
+        "  Opened: 4 settled flows; 20 are asked for",
         "",
         "model 1 is in use: flows are judged by it from now on",
         "next: clew learn --show, clew stuck",

@@ -354,10 +354,11 @@ class DuckStore:
         number = models.number_in_use(connection)
         if not number:
             return settings
-        if number != self._learned[0]:
+        learned = self._learned
+        if number != learned[0]:
             (model,) = models.models(connection, number)
-            self._learned = number, model.definitions
-        return replace(settings, definitions=models.effective(settings.definitions, self._learned[1]))
+            self._learned = learned = number, model.definitions
+        return replace(settings, definitions=models.effective(settings.definitions, learned[1]))
 
     def _writing_settings(self) -> Settings:
         """The settings to write by; others than the stored ones are applied to what is stored."""
