@@ -15,6 +15,7 @@ from clew.cli.commands import define
 from clew.cli.exits import Exit
 from clew.cli.main import COMMANDS, clew
 from clew.reconstruct.causes import REFINES, RULES, Action, Cause, Clue
+from clew.reconstruct.learned import Asked, LearnedEnd, LearnedStep, LearnedType, Model
 from clew.reconstruct.model import Change as GroupChange
 from clew.reconstruct.model import (
     Flow,
@@ -163,6 +164,11 @@ def test_every_environment_variable_that_the_code_reads_is_documented() -> None:
         ("clew define", Fitness, {}),
         ("clew define", Deviation, {}),
         ("clew compare", Side, {}),
+        ("clew learn", Asked, {}),
+        ("clew learn", LearnedType, {}),
+        ("clew learn", LearnedStep, {}),
+        ("clew learn", LearnedEnd, {}),
+        ("clew learn", Model, {"number": "model", "current": "in_use"}),
     ],
 )
 def test_every_field_of_the_json_is_documented_with_its_command(

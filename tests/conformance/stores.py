@@ -12,6 +12,7 @@ from tests.conformance.store_asking import AskingConformance
 from tests.conformance.store_case import Open, as_able
 from tests.conformance.store_changing import ChangingConformance
 from tests.conformance.store_grouping import GroupingConformance
+from tests.conformance.store_learning import LearningConformance
 from tests.conformance.store_reporting import EVERY, PAID, ReportingConformance
 from tests.conformance.store_writing import WritingConformance
 
@@ -23,7 +24,12 @@ __all__ = ["Open", "StoreConformance"]
 
 
 class StoreConformance(
-    WritingConformance, AskingConformance, ChangingConformance, ReportingConformance, GroupingConformance
+    WritingConformance,
+    AskingConformance,
+    ChangingConformance,
+    ReportingConformance,
+    GroupingConformance,
+    LearningConformance,
 ):
     """Derive, and override :meth:`open_store`."""
 
@@ -53,6 +59,7 @@ class StoreConformance(
         assert store.fitness((), EVERY) == []
         assert store.fitness((PAID,), EVERY, START) == [Fitness("order", 0, 0, None, 0, (), 0)]
         assert store.settings() == Settings()
+        assert (store.models(), store.transitions(), store.definitions()) == ([], [], ())
         with as_able(store, Capability.REBUILD):
             assert store.rebuild().flows == 0
         store.release()

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from clew.reconstruct.learned import Asked
+from clew.reconstruct.model import FlowFilter
+
 Read = Callable[..., Any]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "formats"
@@ -55,3 +58,28 @@ def test_each_send_to_the_queue_has_its_two_handlings(
     )
     assert names["<default> send"] == sends
     assert names["food_delivery process"] == handlings
+
+
+def test_what_a_send_to_the_queue_leads_to_is_learned(read: Read, recordings: Path) -> None:
+    minutes = [
+        recordings / "nezha" / f"trainticket-2023-01-29-{minute}" / "trace.csv"
+        for minute in ("10_04", "10_06")
+    ]
+    store = read(*minutes, formats=(SPANS, SPANS)).store
+    model = store.learn(Asked(support=5, floor_us=1_000_000))
+    (definition,) = model.definitions
+    assert definition.start == ("<default> send",)
+    (step,) = definition.rules
+    assert (step.events, step.service) == (("food_delivery process",), "ts-delivery-service")
+    assert step.at_least == 2, "each send has two consumers"
+    assert model.types[0].flows == 8
+    assert model.types[0].explained == 1.0
+    (led,) = store.transitions()
+    assert (led.event, led.follower, led.flows, led.share) == (
+        "<default> send",
+        "food_delivery process",
+        8,
+        1.0,
+    )
+    assert led.wait is not None
+    assert {str(flow.status) for flow in store.flows(FlowFilter())} == {"completed"}

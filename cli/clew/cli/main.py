@@ -44,6 +44,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("define", "define", "Look after", "Write a flow definition, or say how well one fits."),
     Entry("sources", "sources", "Look after", "List what was read, how far, and what was rejected."),
     Entry("keys", "keys", "Look after", "List ID-like names, their classes, and suspects."),
+    Entry("learn", "learn", "Look after", "Learn what flows owe from what they did, and judge by it."),
     Entry("rebuild", "rebuild", "Look after", "Run the engine anew over what is stored."),
     Entry("formats", "formats", "Look after", "List formats, or show what a line becomes."),
 )

@@ -28,6 +28,7 @@ def cause(one: Cause) -> dict[str, Any]:
     return {
         "cause": one.name,
         "explains": one.explains,
+        "inferred": one.inferred,
         "said": one.said,
         "clues": [clue(seen) for seen in one.clues],
         "next": [action(what) for what in one.next],

@@ -157,25 +157,40 @@ class Nesting:
         self, stack: tuple[Frame, ...], element: Element, after: int
     ) -> Iterator[tuple[tuple[Frame, ...], int]]:
         """Where an element may stand: beside the lanes of an open group, or behind some of them."""
+        yield from self._placed_by(stack, element, after, named=False)
+        if self.beside:
+            yield from self._placed_by(stack, element, after, named=True)
+
+    def _placed_by(
+        self, stack: tuple[Frame, ...], element: Element, after: int, *, named: bool
+    ) -> Iterator[tuple[tuple[Frame, ...], int]]:
         while stack:
             *outer, frame = stack
-            for lane in self._linked(element, frame.before):
+            if frame.lanes and named:
+                # A step that names what it waits for stands best behind all that is there.
+                yield from self._behind(outer, frame, 0, element, after, named=named)
+            for lane in self._linked(element, frame.before, named=named):
                 yield (*outer, frame._replace(lanes=(*frame.lanes, lane))), after
-            for first in reversed(range(len(frame.lanes))):
-                merged = frame.merged(first)
-                for lane in self._linked(element, merged.hands_on):
-                    kept = frame._replace(lanes=(*frame.lanes[:first], merged))
-                    yield (*outer, kept, Frame(merged.hands_on, (lane,))), after
+            for first in reversed(range(1 if named else 0, len(frame.lanes))):
+                yield from self._behind(outer, frame, first, element, after, named=named)
             stack = _popped(stack)
 
-    def _linked(self, element: Element, before: Clauses) -> Iterator[Lane]:
-        """An element as items, where it fits behind ``before``."""
+    def _behind(
+        self, outer: Sequence[Frame], frame: Frame, first: int, element: Element, after: int, *, named: bool
+    ) -> Iterator[tuple[tuple[Frame, ...], int]]:
+        merged = frame.merged(first)
+        for lane in self._linked(element, merged.hands_on, named=named):
+            kept = frame._replace(lanes=(*frame.lanes[:first], merged))
+            yield (*outer, kept, Frame(merged.hands_on, (lane,))), after
+
+    def _linked(self, element: Element, before: Clauses, *, named: bool) -> Iterator[Lane]:
+        """An element as items, where it fits behind ``before``; ``named``: a step that names what it waits for."""
         self.tries -= 1
         if self.tries < 0 and self.beside:
             return
         match element.kind:
             case "step":
-                yield from self._linked_step(element.rules[0], before)
+                yield from self._linked_step(element.rules[0], before, named=named)
             case "any":
                 rules, quorum = element.rules, element.rules[0].quorum
                 if quorum is not None and all(rule.after == before for rule in rules):
@@ -200,14 +215,16 @@ class Nesting:
             item = {"one_of": [_lane(lane.items) for lane in lanes]}
             yield Lane((item,), (Clause(tuple(decided)), *exits))
 
-    def _linked_step(self, rule: Rule, before: Clauses) -> Iterator[Lane]:
+    def _linked_step(self, rule: Rule, before: Clauses, *, named: bool) -> Iterator[Lane]:
         inside = self._inside(rule)
         own = tuple(number for number in rule.branches if number not in inside)
         item = (Clause((rule.number,), when=own),)
         optional = any(self._is_flag(number) for number in own)
         if rule.after == before:
+            if named:
+                return
             yield Lane((self.step(rule, None, optional=optional),), before + item if own else item)
-        elif self.beside and all(clause.needs == 1 and not clause.when for clause in rule.after):
+        elif named and all(clause.needs == 1 and not clause.when for clause in rule.after):
             names = [self.named.get(clause.rules) for clause in rule.after]
             after = [name for name in names if name is not None] or [self.definition.start[0]]
             if None not in names:

@@ -28,7 +28,7 @@ def written(definitions: Sequence[Definition]) -> str:
         ValueError: no file says what one of them says; one that was read from a file can be written.
     """
     body = {"flows": {definition.name: _readable(definition) for definition in definitions}}
-    text = _dumped(body)
+    text = as_text(body)
     if not definitions or _read(text) != tuple(definitions):
         raise ValueError("the definitions do not stand together in one file")
     return text
@@ -38,7 +38,7 @@ def _readable(definition: Definition) -> dict[str, Any]:
     """The first way to nest its steps that reads back to the same."""
     for steps in _nestings(definition):
         body = _flow(definition, steps)
-        if _read(_dumped({"flows": {definition.name: body}})) == (definition,):
+        if _read(as_text({"flows": {definition.name: body}})) == (definition,):
             return body
     raise ValueError(f"no definitions file says what {definition.name} says")
 
@@ -162,7 +162,8 @@ def _in_line(data: Any) -> bool:
     )
 
 
-def _dumped(body: Any) -> str:
+def as_text(body: Any) -> str:
+    """What a definitions file holds, as mappings, lists and names, as text that a person would write."""
     text: str = yaml.dump(body, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=10_000)
     if not text.replace("\n", "").isprintable():
         # What no terminal should show as it is stands escaped.

@@ -292,7 +292,8 @@ def _end_reached(facts: Facts, undoing: Undoing | None) -> End | None:
     rules = facts.definition.rules
     certain = any(rule.role is Role.STEP and not _optional(facts, rule) for rule in rules)
     done = [time for time in map(facts.done, facts.times) if time]
-    if any(rule.role is Role.COMPLETED for rule in rules) or not certain:
+    told = any(outcome == "completed" for _, outcome in facts.definition.ends)
+    if told or any(rule.role is Role.COMPLETED for rule in rules) or not certain:
         return None
     return End("completed", None, max(done)) if done else None
 

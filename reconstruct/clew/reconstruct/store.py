@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from clew.collectors.record import Batch
     from clew.reconstruct.definitions import Definition
+    from clew.reconstruct.learned import Asked, Model, Transition
     from clew.reconstruct.model import (
         Changed,
         Flow,
@@ -188,8 +189,45 @@ class Store(Protocol):
         """What the store judges by now."""
         ...
 
+    def definitions(self) -> tuple[Definition, ...]:
+        """What flows are judged by: the written definitions, then the learned ones that none of them replaces.
+
+        A written definition replaces a learned one of its name, or with a start of its own.
+        """
+        ...
+
+    def learn(self, asked: Asked, *, keep: bool = True) -> Model:
+        """Learn a model from what is stored, and judge by it from now on; with ``keep`` false only say what it would be.
+
+        Learning takes seconds, during most of which others have their turn. Flows that a
+        changed definition concerns are judged again, in the turn that stores the model.
+        """
+        ...
+
+    def models(self) -> list[Model]:
+        """Every model learned, the newest first; [] for none."""
+        ...
+
+    def model(self) -> Model | None:
+        """The model in use; None for none."""
+        ...
+
+    def use_model(self, number: int) -> bool:
+        """Judge by another model from now on, 0 for none, and judge again what that changes.
+
+        False: there is none of that number, and nothing was changed.
+        """
+        ...
+
+    def transitions(self, type: str | None = None) -> list[Transition]:
+        """What leads to what and how long it takes, as the model in use learned it, of one type or all.
+
+        By type and event, the follower that comes most often first; [] without a model.
+        """
+        ...
+
     def rebuild(self, settings: Settings | None = None) -> Summary:
-        """Run the engine over all stored records anew, under other settings where given."""
+        """Run the engine over all stored records anew, under other settings where given; models are kept."""
         ...
 
     def close(self) -> None:

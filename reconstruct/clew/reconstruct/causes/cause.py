@@ -41,6 +41,8 @@ class Cause:
     next: tuple[Action, ...] = ()
     explains: bool = False
     """Whether it is the flow's stored cause or a refinement of it; else it holds besides."""
+    inferred: bool = False
+    """Whether it follows from what was learned of other flows, not from a record or a written definition."""
 
 
 @dataclass(frozen=True, slots=True)

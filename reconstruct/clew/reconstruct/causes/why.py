@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from clew.reconstruct.causes import Cause, Child, Scene, explain
+from clew.reconstruct.causes.as_learned import as_learned
 from clew.reconstruct.causes.scene import bounded
 from clew.reconstruct.causes.wording import at, between, short, spoken
 from clew.reconstruct.model import Flow, FlowDetail, Status
 
 if TYPE_CHECKING:
+    from clew.reconstruct.learned import LearnedType
     from clew.reconstruct.store import Store
 
 DEPTH = 4
@@ -57,7 +60,8 @@ class _Asking:
     def __init__(self, store: Store, as_of: datetime | None) -> None:
         self._store = store
         self._as_of = as_of
-        self._definitions = {definition.name: definition for definition in store.settings().definitions}
+        self._definitions = {definition.name: definition for definition in store.definitions()}
+        self._written = {definition.name for definition in store.settings().definitions}
         self._marks: dict[tuple[str, str], datetime | None] | None = None
 
     def explain(self, detail: FlowDetail, seen: frozenset[str]) -> Why:
@@ -71,7 +75,17 @@ class _Asking:
             children=self._children(detail, seen) if flow.status not in ENDED else (),
         )
         causes = explain(scene)
+        known = self._learned.get(flow.type) if flow.status is Status.STUCK else None
+        if known is not None:
+            causes = as_learned(causes, scene, known)
         return Why(detail, sentence(flow, causes, detail.as_of, detail.p99_us), causes)
+
+    @cached_property
+    def _learned(self) -> dict[str, LearnedType]:
+        """What the model in use says of the types that are judged by it."""
+        judged = self._definitions.keys() - self._written
+        model = self._store.model() if judged else None
+        return {one.type: one for one in model.types if one.type in judged} if model else {}
 
     def _watermarks(self, detail: FlowDetail) -> dict[str, datetime | None]:
         if not detail.tellers:

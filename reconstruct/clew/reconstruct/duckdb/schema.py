@@ -140,9 +140,31 @@ CREATE TABLE store.rejects (source_no INTEGER, position BIGINT, reason VARCHAR, 
 CREATE TABLE store.settings (name VARCHAR, value VARCHAR);
 """
 
+MODEL_TABLES = """
+CREATE TABLE store.models (number INTEGER, learned TIMESTAMP, made_by VARCHAR, body VARCHAR);
+CREATE TABLE store.transitions (
+    model INTEGER, type VARCHAR, event VARCHAR, emitter VARCHAR, follower VARCHAR, service VARCHAR,
+    flows BIGINT, share DOUBLE,
+    took_count BIGINT, took BIGINT[], wait_count BIGINT, wait BIGINT[], work_count BIGINT, work BIGINT[]
+);
+"""
+"""What was learned: see :mod:`clew.reconstruct.duckdb.models`. ``rebuild`` keeps it.
+
+``took``, ``wait`` and ``work`` are the 50th, 95th and 99th percentile in microseconds, and of how many.
+"""
+
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all tables of an empty store."""
-    for statement in (RECORD_TABLE + SERIES_TABLE + ENGINE_TABLES + SOURCE_TABLES).split(";"):
+    _execute(connection, RECORD_TABLE + SERIES_TABLE + ENGINE_TABLES + SOURCE_TABLES + MODEL_TABLES)
+
+
+def add_models(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make a store of version 2 one of version 3."""
+    _execute(connection, MODEL_TABLES)
+
+
+def _execute(connection: duckdb.DuckDBPyConnection, statements: str) -> None:
+    for statement in statements.split(";"):
         if statement.strip():
             connection.execute(statement)

@@ -23,8 +23,11 @@ adds what it makes of them, and :func:`drop` removes all:
     work_from     index into :data:`WORK`; NULL with ``work_us``
     self_us       ``work_us`` less the time of the spans right below it, never negative
     caused        whether a cause is named that the flow has
+    span_h, parent_h  of the span that tells it; NULL where none does
     ============  ==============================================================================
 
+``link(flow, step, token)``
+    the spans that handlings link to
 ``trait``, ``word(no, text)``
     what each series means for steps; the text of ``name_no``, ``service_no``, ``error_no``.
 
@@ -107,6 +110,11 @@ def collect(
 ) -> None:
     """Copy what the steps of the flows asked for are made of: narrow columns, no text. Needs the turn."""
     choose(connection, which, as_of, settings)
+    gather(connection)
+
+
+def gather(connection: duckdb.DuckDBPyConnection) -> None:
+    """:func:`collect` for flows that are in ``chosen`` already: of its columns ``flow`` and ``type_no`` are read."""
     _traits(connection)
     ((read,),) = connection.execute("SELECT max(updated)::VARCHAR FROM store.sources").fetchall()
     plausible = f"BETWEEN {EARLIEST} AND TIMESTAMP '{read or 'infinity'}' + INTERVAL 1 DAY"
@@ -465,8 +473,8 @@ def _measure(connection: duckdb.DuckDBPyConnection) -> None:
                 LEFT JOIN handled AS h ON h.flow = p.flow AND h.unit = p.cause_h AND h.service_no = p.service_no
                 LEFT JOIN below AS b ON b.flow = p.flow AND b.span_h = p.span_h
             )
-        SELECT flow, type_no, step, kind, name_no, service_no, unit, cause_h, start, ended, bad, error_no, attempt,
-            caused,
+        SELECT flow, type_no, step, kind, name_no, service_no, unit, cause_h, span_h, parent_h, start, ended, bad,
+            error_no, attempt, caused,
             CASE WHEN attempt = 1 AND since_sent >= 0 THEN since_sent END AS wait_us,
             CASE
                 WHEN by_span AND ended IS NOT NULL THEN 0

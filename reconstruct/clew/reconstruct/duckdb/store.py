@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from clew.reconstruct.duckdb import detail, finding, holding, querying
 from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
 from clew.reconstruct.duckdb.querying import utc
-from clew.reconstruct.duckdb.schema import create
+from clew.reconstruct.duckdb.schema import add_models, create
 from clew.reconstruct.duckdb.versions import Layout
 from clew.reconstruct.model import (
     Changed,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from clew.collectors.record import Batch
     from clew.reconstruct.definitions import Definition
+    from clew.reconstruct.learned import Asked, Model, Transition
     from clew.reconstruct.reports import (
         Comparison,
         Fitness,
@@ -50,7 +52,8 @@ if TYPE_CHECKING:
         Window,
     )
 
-VERSION = 2
+VERSION = 3
+LAYOUT = Layout(VERSION, create, {2: add_models})
 PAGE = 1_000
 """Flows read at a time."""
 
@@ -66,9 +69,10 @@ class DuckStore:
         settings: Settings | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._file = DuckFile(path, layout=Layout(VERSION, create), create=create_missing, timeout=timeout)
+        self._file = DuckFile(path, layout=LAYOUT, create=create_missing, timeout=timeout)
         self._given = settings
         self._settings: Settings | None = None
+        self._learned: tuple[int, tuple[Definition, ...]] = (0, ())
         self._answers = 0
         self._reporting = threading.RLock()
 
@@ -99,7 +103,9 @@ class DuckStore:
         from clew.reconstruct.duckdb.writing import put
 
         with self._file.writing() as connection:
-            return list(zip(batches, put(connection, batches, settings), strict=True))
+            return list(
+                zip(batches, put(connection, batches, self._judging(connection, settings)), strict=True)
+            )
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -252,12 +258,73 @@ class DuckStore:
         with self._file.reading() as connection:
             return self._read_settings(connection)
 
+    def definitions(self) -> tuple[Definition, ...]:
+        with self._file.reading() as connection:
+            return self._judging(connection, self._read_settings(connection)).definitions
+
+    def learn(self, asked: Asked, *, keep: bool = True) -> Model:
+        from clew.reconstruct.duckdb import learning, modelling
+
+        settings = self._writing_settings() if keep else self.settings()
+        with self._reporting:
+            with self._at(None) as (connection, now, _):
+                learning.choose(connection, asked, now, settings)
+            with self._file.workbench() as connection:
+                found = modelling.find(connection, asked, settings)
+        if not keep:
+            with self._file.reading() as connection:
+                return modelling.assembled(connection, found, current=False)
+        with self._file.writing() as connection:
+            model = modelling.assembled(connection, found, current=True)
+            modelling.put(connection, model, found)
+            self._judge_by(connection, model.number, settings)
+        return model
+
+    def model(self) -> Model | None:
+        from clew.reconstruct.duckdb import models
+
+        with self._file.reading() as connection:
+            return next(iter(models.models(connection, models.number_in_use(connection))), None)
+
+    def use_model(self, number: int) -> bool:
+        from clew.reconstruct.duckdb import models
+
+        settings = self._writing_settings()
+        with self._file.writing() as connection:
+            if number and not models.models(connection, number):
+                return False
+            self._judge_by(connection, number, settings)
+        return True
+
+    def _judge_by(self, connection: duckdb.DuckDBPyConnection, number: int, settings: Settings) -> None:
+        """Have a model in use from now on, and judge again what it changes."""
+        from clew.reconstruct.duckdb import modelling, models, rejudging
+
+        before = self._judging(connection, settings)
+        models.put_in_use(connection, number)
+        now = self._judging(connection, settings)
+        starts = modelling.changed_starts(before.definitions, now.definitions)
+        if starts:
+            rejudging.judge_again(connection, starts, now)
+
+    def transitions(self, type: str | None = None) -> list[Transition]:
+        from clew.reconstruct.duckdb import models
+
+        with self._file.reading() as connection:
+            return models.transitions(connection, type)
+
+    def models(self) -> list[Model]:
+        from clew.reconstruct.duckdb import models
+
+        with self._file.reading() as connection:
+            return models.models(connection)
+
     def rebuild(self, settings: Settings | None = None) -> Summary:
         from clew.reconstruct.duckdb import rebuilding
 
         chosen = settings or self._given or self.settings()
         with self._file.writing() as connection:
-            rebuilding.rebuild(connection, chosen)
+            rebuilding.rebuild(connection, self._judging(connection, chosen))
             _keep(connection, chosen)
         self._settings = self._given = chosen
         self.release()
@@ -279,6 +346,19 @@ class DuckStore:
             stored = _kept(connection)
             self._settings = self._given or stored
         return self._settings
+
+    def _judging(self, connection: duckdb.DuckDBPyConnection, settings: Settings) -> Settings:
+        """``settings`` with the definitions of the model in use, which another process may have changed."""
+        from clew.reconstruct.duckdb import models
+
+        number = models.number_in_use(connection)
+        if not number:
+            return settings
+        learned = self._learned
+        if number != learned[0]:
+            (model,) = models.models(connection, number)
+            self._learned = learned = number, model.definitions
+        return replace(settings, definitions=models.effective(settings.definitions, learned[1]))
 
     def _writing_settings(self) -> Settings:
         """The settings to write by; others than the stored ones are applied to what is stored."""
@@ -308,7 +388,7 @@ class DuckStore:
         """
         wanted = as_of.astimezone(UTC).replace(tzinfo=None) if as_of is not None and as_of.tzinfo else as_of
         with self._file.reading() as connection:
-            settings = self._read_settings(connection)
+            settings = self._judging(connection, self._read_settings(connection))
             newest = querying.newest(connection)
             if wanted is None or newest is None or wanted >= newest:
                 if not one:
@@ -332,7 +412,7 @@ class DuckStore:
 def _keep(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     from clew.reconstruct import definitions
 
-    connection.execute("DELETE FROM store.settings")
+    connection.execute("DELETE FROM store.settings WHERE name <> 'model'")
     connection.execute(
         "INSERT INTO store.settings VALUES ('key_classes', ?), ('definitions', ?), ('limit_us', ?)",
         [
@@ -344,7 +424,9 @@ def _keep(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 
 
 def _kept(connection: duckdb.DuckDBPyConnection) -> Settings:
-    stored = dict(connection.execute("SELECT name, value FROM store.settings").fetchall())
+    stored = dict(
+        connection.execute("SELECT name, value FROM store.settings WHERE name <> 'model'").fetchall()
+    )
     if not stored:
         return Settings()
     from clew.reconstruct import definitions

@@ -56,7 +56,7 @@ def create(connection: DuckDBPyConnection, layout: Layout) -> None:
     connection.execute(_META)
     layout.create(connection)
     connection.execute(
-        f"INSERT INTO store.clew SELECT ?, ?, version(), {_FINGERPRINT}", [layout.version, _this_clew()]
+        f"INSERT INTO store.clew SELECT ?, ?, version(), {_FINGERPRINT}", [layout.version, this_clew()]
     )
     connection.execute("COMMIT")
 
@@ -103,7 +103,7 @@ def update(connection: DuckDBPyConnection, layout: Layout, store: Path) -> None:
         layout.rehash(connection)
     connection.execute(
         f"UPDATE store.clew SET version = ?, made_by = ?, duckdb = version(), fingerprint = {_FINGERPRINT}",
-        [layout.version, _this_clew()],
+        [layout.version, this_clew()],
     )
     connection.execute("COMMIT")
 
@@ -122,7 +122,8 @@ def _found(connection: DuckDBPyConnection, store: Path) -> Found:
     return Found(*row)
 
 
-def _this_clew() -> str:
+def this_clew() -> str:
+    """Which clew this is."""
     from importlib.metadata import version
 
     return version("clew")

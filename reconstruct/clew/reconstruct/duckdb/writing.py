@@ -92,7 +92,7 @@ def absorb(context: Context) -> None:
     """Run the passes over ``stage`` and store the flows they touch."""
     for each in PASSES:
         each(context)
-    _put_flows(context)
+    put_flows(context)
 
 
 def _decode(context: Context, batches: Numbered, source_of: dict[int, int]) -> None:
@@ -234,7 +234,8 @@ def _source_number(connection: duckdb.DuckDBPyConnection, batch: Batch, scope_no
     return number
 
 
-def _put_flows(context: Context) -> None:
+def put_flows(context: Context) -> None:
+    """Store what ``judge`` left."""
     _put_attribution(context)
     for table in ("flows", "waits"):
         context.run(f"DELETE FROM store.{table} WHERE flow IN (SELECT flow FROM existing)")

@@ -30,6 +30,11 @@ def fold(context: Context) -> None:
     and unit: whether it was sent and whether it was handled.
     """
     _touched(context)
+    gather(context)
+
+
+def gather(context: Context) -> None:
+    """:func:`fold` for the flows that are in ``touched`` and ``existing`` already."""
     _members(context)
     split_runs(context)
     _regrouped(context)
@@ -40,12 +45,12 @@ def fold(context: Context) -> None:
 def _touched(context: Context) -> None:
     """Flows whose records change, and those that wait for one of the batch's records.
 
-    With each run of a reused ID come all its runs, since a record may change between them.
+    A record may change between the runs of a reused ID.
     """
     kind = {name: WAITS.index(name) for name in ("parent", "cause", "handling")}
-    context.run(f"""
-        CREATE OR REPLACE TEMP TABLE touched AS
-        WITH told AS (
+    touch(
+        context,
+        f"""
             SELECT flow FROM stage WHERE flow IS NOT NULL
             UNION SELECT flow FROM shared_now
             UNION SELECT flow FROM moved
@@ -59,7 +64,15 @@ def _touched(context: Context) -> None:
                             w.token IN (SELECT parent_h FROM stage)
                          OR w.token IN (SELECT place_h FROM stage)
                          OR w.token IN (SELECT token FROM link_ref)))
-        ),
+        """,
+    )
+
+
+def touch(context: Context, flows: str) -> None:
+    """``touched(flow)`` of a SELECT of flows: with each run of a reused ID come all its runs. And ``existing``."""
+    context.run(f"""
+        CREATE OR REPLACE TEMP TABLE touched AS
+        WITH told AS ({flows}),
         based AS (
             SELECT coalesce(i.base, t.flow) AS base FROM told AS t LEFT JOIN store.instances AS i USING (flow)
         )

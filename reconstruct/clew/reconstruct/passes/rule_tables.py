@@ -123,7 +123,8 @@ def _rows(definitions: Sequence[Definition]) -> Rows:
 def _ends_by_steps(definition: Definition) -> bool:
     """Whether it is completed once its steps were seen: no end says so, and some step is owed in any run."""
     left_out = {branch.number for branch in definition.branches if branch.choice is None}
-    return not any(rule.role is Role.COMPLETED for rule in definition.rules) and any(
+    told = any(outcome == "completed" for _, outcome in definition.ends)
+    return not (told or any(rule.role is Role.COMPLETED for rule in definition.rules)) and any(
         rule.role is Role.STEP and not left_out & set(rule.branches) for rule in definition.rules
     )
 
