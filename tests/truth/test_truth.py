@@ -1,6 +1,7 @@
 """What clew says of every flow is what really happened, also where its definition does not say all.
 
-Every disagreement is listed with the flow, what was lost of it and clew's own sentence.
+Every disagreement is listed with the flow, what was lost of it and clew's own sentence, and
+explained in :data:`tests.truth.comparing.EXPLAINED`.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def test_every_flow_is_judged_as_it_is(tmp_path: Path, way: str) -> None:
 def test_every_flow_of_ten_thousand_is_judged_as_it_is(tmp_path: Path, seed: int) -> None:
     found = compared(tmp_path, "as defined", flows=FULL, seed=seed, faults=0.1)
     assert found.share >= WITHIN, found.report("as defined")
+    assert found.unexplained == []
 
 
 @pytest.mark.soak
@@ -66,6 +68,7 @@ def test_ten_thousand_are_judged_as_they_are_whatever_the_definitions_leave_out(
 ) -> None:
     found = compared(tmp_path, way, flows=FULL, seed=1, faults=0.1)
     assert found.share >= WITHIN, found.report(way)
+    assert found.unexplained == []
 
 
 def early(folder: Path, way: str, *, flows: int, seed: int, times: int) -> tuple[int, int]:
