@@ -54,6 +54,22 @@ def test_both_generations_of_messaging_attributes_tell_the_same() -> None:
     assert (handled["time"] - sent["time"]).total_seconds() == 2
 
 
+def test_a_messages_event_type_names_its_spans_and_no_other_attribute_does() -> None:
+    def told(*values: tuple[str, str]) -> Row:
+        attributes = [{"key": key, "value": {"stringValue": value}} for key, value in values]
+        span = {"traceId": "a1", "spanId": "b1", "name": "send orders", "startTimeUnixNano": "1000"}
+        request = {"resourceSpans": [{"scopeSpans": [{"spans": [{**span, "attributes": attributes}]}]}]}
+        (row,) = decode("otlp", [json.dumps(request)])
+        return row
+
+    system = ("messaging.system", "kafka")
+    sent = told(system, ("cloudevents.event_type", "OrderPlaced"), ("cloudevents.event_id", "e-1"))
+    assert (sent["name"], sent["event_id"]) == ("OrderPlaced", "e-1")
+    assert told(system, ("event_type", "OrderPlaced"))["name"] == "send orders"
+    both = told(("messaging.message.id", "m-1"), ("cloudevents.event_id", "e-1"))
+    assert (both["name"], both["event_id"]) == ("send orders", "m-1")
+
+
 def test_dead_letters_are_known_by_their_headers() -> None:
     kafka, rabbit, delayed = decode("otlp", lines("otlp-dead-letter.jsonl"))
     assert kafka["kind"] == "dead_letter"

@@ -33,12 +33,25 @@ ENDS: Final = {
 }
 
 
+CULPRITS: Final = {
+    # kind of fault: why a flow that it stopped is stuck
+    "never_handled": "never_consumed",
+    "lost_context": "never_consumed",
+    "hung": "slow_step",
+    "consumed_no_reaction": "consumed_no_reaction",
+    "join_lacks_input": "consumed_no_reaction",
+}
+"""What the records tell of it: that a context got lost, only what went on without it could."""
+
+
 class Verdict(NamedTuple):
     """What a flow's status must be."""
 
     with_definitions: str
     without_definitions: str
     late: bool
+    cause: str | None
+    """Why it is so, with definitions; None where the status needs no reason."""
 
 
 class _Seen(NamedTuple):
@@ -58,7 +71,16 @@ def judge(flow: FlowFacts, end_ns: int, as_of_ns: int) -> Verdict:
     first_ns = flow.started_ns
     completed_ns = seen.ends.get("completed")
     late = completed_ns is not None and completed_ns - first_ns > flow.limit_s * NS
-    return Verdict(_with(seen, first_ns + flow.limit_s * NS, as_of_ns), _without(seen, as_of_ns), late)
+    status = _with(seen, first_ns + flow.limit_s * NS, as_of_ns)
+    return Verdict(status, _without(seen, as_of_ns), late, _cause(flow, seen, status))
+
+
+def _cause(flow: FlowFacts, seen: _Seen, status: str) -> str | None:
+    if status in {"stuck", "in_progress"} and seen.retrying:
+        return "retrying"
+    if status == "stuck":
+        return CULPRITS[flow.fault.kind] if flow.fault is not None else None
+    return {"dead_lettered": "dead_lettered", "failed": "processing_failed"}.get(status)
 
 
 def _with(seen: _Seen, deadline_ns: int, as_of_ns: int) -> str:
@@ -171,6 +193,7 @@ def _flow_json(flow: FlowFacts, verdict: Verdict, end_ns: int) -> dict[str, Any]
             "with_definitions": verdict.with_definitions,
             "without_definitions": verdict.without_definitions,
         },
+        "expected_cause": verdict.cause,
         "late": verdict.late,
         "needs": "compensation" if verdict.with_definitions == "compensated" else None,
         "events": len(_published(main, until_ns)),

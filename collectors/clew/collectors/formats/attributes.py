@@ -29,8 +29,13 @@ SHARED = (
 _ATTRIBUTES_FIRST = {"operation"}
 """What a messaging attribute says outranks what the span's kind lets one guess."""
 
+_TYPE_FIRST = {"name"}
+"""An event's type says more than the name of the span that sends or handles it; other attributes do not."""
+
 _DEAD_LETTER = "dead_letter"
 _MESSAGING = "messaging."
+_CONVENTIONS = (_MESSAGING, "cloudevents.")
+"""Prefixes of OpenTelemetry's conventions for messages; the second never comes without the first."""
 
 
 @dataclass(slots=True)
@@ -57,7 +62,7 @@ class FlatAttributes:
             {
                 column: converted(column, _named(column, self.rest.first(plain)), None, zone="UTC")
                 for column, found in names.items()
-                if (plain := [name for name in found if not name.startswith(_MESSAGING)])
+                if (plain := [name for name in found if not name.startswith(_CONVENTIONS)])
             },
         )
         self.dead = _DeadLetters(self.rest)
@@ -94,6 +99,8 @@ class FlatAttributes:
             ]
             if column in _ATTRIBUTES_FIRST:
                 parts.append(parts.pop(0))
+            if column in _TYPE_FIRST:
+                parts.insert(0, parts.pop())
             sql[column] = f"coalesce({', '.join(part for part in parts if part != 'NULL')})"
         for column in self.dead.columns.members:
             sql[column] = f"coalesce({self.dead.columns.member(column)}, {sql[column]})"
@@ -122,7 +129,7 @@ class _Struct:
 
 @dataclass(slots=True)
 class _Messaging:
-    """Names that begin with ``messaging.``, those of IDs too. Read into the struct ``told``."""
+    """Names of the conventions for messages, those of IDs too. Read into the struct ``told``."""
 
     keys: Sequence[str]
     names: Mapping[str, Sequence[str]]
@@ -131,7 +138,7 @@ class _Messaging:
 
     def __post_init__(self) -> None:
         for name in (*self.keys, *(name for found in self.names.values() for name in found)):
-            if name.startswith(_MESSAGING):
+            if name.startswith(_CONVENTIONS):
                 # A struct's names differ by more than case: of two that do not, the first is known.
                 self.read_names.setdefault(name.lower(), name)
         self.columns = _Struct(

@@ -2,11 +2,11 @@
 
 **Rank.** Causes come in the order of :data:`RULES`: what was observed before what is
 inferred from absence, since an error that was told is certain and a silence is not; then
-what was done and is not undone; then what puts the silence in doubt (a source that is
-behind); then the culprit before the
-state that it leaves the flow in (a child flow, a step that hangs, a consumer that has not come
-so far, a message that nobody took, a handler that did not react, a join that lacks a part, a step not seen). A cause
-that explains the flow's stored one comes before all that merely hold besides.
+what puts the silence in doubt (a source that is behind); then the culprit before the state
+that it leaves the flow in (a child flow, a step that hangs, a consumer that has not come so
+far, a message that nobody took, what was done and is not undone, a handler that did not react,
+a join that lacks a part, a step not seen). A cause that explains the flow's stored one comes
+before all that merely hold besides.
 
 **One voice.** A list of flows shows the stored cause, told from waits alone without a look
 at any step: cheap for a million flows. These rules refine it: :data:`REFINES` says which
@@ -44,12 +44,12 @@ RULES: tuple[Rule, ...] = (
     dead_lettered.RULE,
     processing_failed.RULE,
     retrying.RULE,
-    compensation_incomplete.RULE,
     source_behind.RULE,
     waiting_for_flow.RULE,
     slow_step.RULE,
     consumer_behind.RULE,
     never_consumed.RULE,
+    compensation_incomplete.RULE,
     consumed_no_reaction.RULE,
     waiting_for_join.RULE,
     never_published.RULE,
@@ -73,11 +73,11 @@ REFINES: dict[str, tuple[str, ...]] = {
     "slow_step": ("waiting_for_flow", "slow_step"),
     "never_consumed": ("waiting_for_flow", "consumer_behind", "never_consumed"),
     "never_published": (
-        "compensation_incomplete",
         "waiting_for_flow",
         "slow_step",
         "consumer_behind",
         "never_consumed",
+        "compensation_incomplete",
         "consumed_no_reaction",
         "waiting_for_join",
         "never_published",

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Rule
-from clew.reconstruct.causes.scene import Scene, clue, names
+from clew.reconstruct.causes.scene import Scene, clue, event_of, handler, names
 from clew.reconstruct.definitions import Role
 from clew.reconstruct.model import Step
 
 
 def find(scene: Scene) -> Iterator[Cause]:
-    """Steps that a definition owes side by side, of which some came, none of these after another.
+    """Steps that a definition owes side by side, of which several came.
 
-    Steps that led to each other are a sequence, which has no join; where only one came
-    nothing tells the two apart.
+    Steps that led to each other are a sequence, which has no join, unless one service read
+    each that came; where only one came nothing tells the two apart.
     """
     overdue = scene.overdue("step")
     definition = scene.definition
@@ -34,14 +34,7 @@ def find(scene: Scene) -> Iterator[Cause]:
         if step.name in events and step.name not in missing:
             seen.setdefault(step.name, step)
     parts = list(seen.values())
-    above = {step.id: {one.id for one in scene.above(step)} for step in parts}
-    apart = all(
-        one.id not in above[other.id] and other.id not in above[one.id]
-        for one in parts
-        for other in parts
-        if one is not other
-    )
-    if not lacking or len(parts) <= 1 or not apart:
+    if not lacking or len(parts) <= 1 or not (_apart(scene, parts) or _read_by_one(scene, parts)):
         return
     yield Cause(
         RULE.name,
@@ -49,6 +42,20 @@ def find(scene: Scene) -> Iterator[Cause]:
         tuple(clue(f"{step.name} came", step) for step in parts),
         (Action(f"find out why {lacking[0]} did not come", ("show", scene.detail.flow.flow_id, "--logs")),),
     )
+
+
+def _apart(scene: Scene, parts: list[Step]) -> bool:
+    """Whether none of them led to another."""
+    above = {step.id: {one.id for one in scene.above(step)} for step in parts}
+    return not any(one.id in above[other.id] for one in parts for other in parts)
+
+
+def _read_by_one(scene: Scene, parts: list[Step]) -> bool:
+    """Whether one service read each of them: it gathers what it needs."""
+    readers = [
+        {handler(step) for step in scene.handlings if event_of(step) == event_of(part)} for part in parts
+    ]
+    return bool(set.intersection(*readers))
 
 
 RULE = Rule("waiting_for_join", "Parts of a join came, and another did not.", find)

@@ -4,8 +4,9 @@
 property test compares the two. Rules, branches, choices and quorums of all definitions are
 numbered together. Times are microseconds since 1970; 0 is a time that nobody told.
 
-An event is one however many records tell of it, and is as old as the first of them. Who emits
-it is the service of those that do not handle it, where one of them tells its service.
+An event is one however many records tell of it. It is as old as the first of those that do not
+handle it, whose clock is its sender's; else as the first handling. Who emits it is the service of
+those that do not handle it, where one of them tells its service.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ OCCURRENCES = """
     CREATE OR REPLACE TEMP TABLE occurrence AS
     SELECT m.flow, e.number,
         coalesce(m.unit, CASE WHEN m.kind = 'span' THEN m.span_h END, m.record) AS event,
-        coalesce(epoch_us(min(m.moment)), 0) AS time,
+        coalesce(epoch_us(min(m.moment) FILTER (NOT m.handles)), epoch_us(min(m.moment)), 0) AS time,
         bool_and(m.handles AND m.unit IS NULL) AS heard,
         coalesce(bool_or(e.by_service) FILTER (NOT m.handles), bool_or(e.by_service), false) AS by_service,
         bool_and(m.handles AND m.unit IS NOT NULL AND e.asks_service) AS hearsay

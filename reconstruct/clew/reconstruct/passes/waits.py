@@ -39,6 +39,7 @@ def find_waits(context: Context) -> None:
     _find_dead(context)
     _wait_for_retries(context)
     _wait_for_steps(context)
+    _let_spans_run(context)
     _forgive_what_ended(context)
 
 
@@ -313,6 +314,25 @@ def _wait_for_steps(context: Context) -> None:
         INSERT INTO wait
         SELECT flow, {KIND["step"]}, NULL, NULL, since, limit_us, name, service, NULL FROM due
         WHERE flow NOT IN (SELECT flow FROM ending WHERE NOT owes)
+    """)
+
+
+def _let_spans_run(context: Context) -> None:
+    """A written whole's limit says until when a span may run that began within it.
+
+    A team that allows ten minutes is not told of a step that takes six. A message keeps the
+    store's limit: how long it may lie in a queue does not follow from how long the work may take.
+    """
+    if not context.count("SELECT count(*) FROM defined_flow"):
+        return
+    context.run(f"""
+        UPDATE wait SET limit_us = d.due - epoch_us(wait.since)
+        FROM (
+            SELECT d.flow, d.since + f.limit_us AS due
+            FROM defined_flow AS d JOIN rule_flow AS f USING (definition)
+            WHERE d.since > 0 AND f.limit_us IS NOT NULL
+        ) AS d
+        WHERE wait.kind = {KIND["end"]} AND d.flow = wait.flow AND epoch_us(wait.since) <= d.due
     """)
 
 
