@@ -231,3 +231,24 @@ def test_a_file_without_a_mistake_is_told_so_where_there_is_no_store(run: Run, t
     assert done.stderr.startswith(
         "flows.yaml is without a mistake, and there is nothing to compare it with\nerror: "
     )
+
+
+def test_what_was_learned_is_written_as_a_definition_that_fits(run: Run, tmp_path: Path) -> None:
+    assert run("define", "--learned", "OrderPlaced").returncode == 4, "there is no store"
+    ingest(run, (line for number in range(40) for line in order(f"o{number}", begin=number)))
+    none = run("define", "--learned", "OrderPlaced")
+    assert (none.returncode, none.stderr) == (
+        3, "error: nothing was learned yet\nhelp: clew learn learns from what is stored\n"
+    )  # fmt: skip
+    assert run("learn", "--support", "10").returncode == 0
+    assert run("define", "--learned", "OrderPlaced", "-o", "flows.yaml").returncode == 0
+    text = (tmp_path / "flows.yaml").read_text(encoding="utf-8")
+    assert re.match(r"# Learned from \d+ flows at .* \(model 1\)\.\n", text)
+    assert "    start: OrderPlaced\n" in text
+    told = json.loads(run("define", "check", "flows.yaml", "--json").stdout)
+    assert (told["type"], told["flows"], told["fits"]) == ("OrderPlaced", 40, 40)
+    other = run("define", "--learned", "Nothing")
+    assert (other.returncode, other.stdout) == (3, "")
+    assert "error: model 1 has no definition of 'Nothing'\nhelp: it has OrderPlaced\n" in other.stderr
+    both = run("define", "--learned", "OrderPlaced", "--from-flow", "o1")
+    assert both.stderr.startswith("error: --from-flow and --learned are asked for one at a time\n")

@@ -44,6 +44,12 @@ def _output(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="ID",
     help="A first definition from what one flow did: any ID you hold, as clew show takes it.",
 )
+@option(
+    "--learned",
+    env="DEFINE_LEARNED",
+    metavar="TYPE",
+    help="The definition of a flow type as clew learn found it in many flows.",
+)
 @_output
 @scoped
 @as_of
@@ -53,6 +59,7 @@ def define(
     ctx: click.Context,
     *,
     from_flow: str | None,
+    learned: str | None,
     output: str | None,
     force: bool,
     scope: str | None,
@@ -65,30 +72,76 @@ def define(
 
     \b
       clew define --from-flow ord-4711 -o flows.yaml
+      clew define --learned order-fulfilment -o flows.yaml
       clew define check flows.yaml
       clew rebuild --definitions flows.yaml
     """  # noqa: D301  click's mark for lines that it must not join
     if ctx.invoked_subcommand is not None:
         return Exit.FINE
     context: Context = ctx.obj
-    if not from_flow:
+    if bool(from_flow) == bool(learned):
         raise UsageMistake(
-            "nothing says what to write a definition from",
-            help="clew define --from-flow ID, with an ID of a flow that went well: clew flows --status completed",
+            "--from-flow and --learned are asked for one at a time"
+            if from_flow
+            else "nothing says what to write a definition from",
+            help="clew define --from-flow ID, with an ID of a flow that went well: clew flows --status completed; "
+            "or clew define --learned TYPE, of what clew learn found",
         )
-    from clew.reconstruct.definition_from_flow import from_flow as written
+    text = _learned(context, learned) if learned else _of_flow(context, from_flow or "", scope, as_of)
+    if text is None:
+        return Exit.USAGE
+    _write(context, text, output, force=force)
+    return Exit.FINE
+
+
+def _of_flow(context: Context, id_: str, scope: str | None, as_of: str | None) -> str | None:
+    """The text of a first definition; None where the ID leads to several flows, which are told then.
+
+    Raises:
+        NothingFound: it leads to none.
+        NothingToDefine: the flow shows nothing that a definition could say.
+    """
+    from clew.reconstruct.definition_from_flow import from_flow
 
     with looking(context, as_of) as store:
-        match = only(store, from_flow, scope, "define --from-flow", context.terminal)
+        match = only(store, id_, scope, "define --from-flow", context.terminal)
         if match is None:
-            return Exit.USAGE
+            return None
         at = moment(as_of, lambda: store.summary().as_of)
         detail = store.flow(match.flow_id, match.scope, at, RECORDS)
         settings = store.settings()
     if detail is None:
-        raise nothing(from_flow, scope)
-    _write(context, written(detail, settings), output, force=force)
-    return Exit.FINE
+        raise nothing(id_, scope)
+    return from_flow(detail, settings)
+
+
+def _learned(context: Context, type_: str) -> str:
+    """The text of a learned definition.
+
+    Raises:
+        NothingFound: nothing was learned of that type.
+    """
+    from clew.cli.units import count
+    from clew.cli.units import moment as told
+    from clew.reconstruct.definition_writer import written
+
+    with context.store() as store:
+        model = next((model for model in store.models() if model.current), None)
+    if model is None:
+        raise NothingFound("nothing was learned yet", help="clew learn learns from what is stored")
+    found = next((one for one in model.types if one.type == type_), None)
+    if found is None or found.definition is None:
+        silent = f": {found.silent}" if found is not None and found.silent else ""
+        names = ", ".join(one.name for one in model.definitions)
+        raise NothingFound(
+            f"model {model.number} has no definition of {type_!r}{silent}",
+            help=f"it has {names}" if names else "clew learn --show tells of each type what it found",
+        )
+    head = f"# Learned from {count(found.settled, 'flow')} at {told(model.learned)} (model {model.number})."
+    return (
+        f"{head}\n# What few flows do is not in it: clew learn --show tells how sure each step is.\n"
+        + written([found.definition])
+    )
 
 
 @define.command()
