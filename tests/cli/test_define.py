@@ -247,6 +247,7 @@ def test_what_was_learned_is_written_as_a_definition_that_fits(run: Run, tmp_pat
     assert "    start: OrderPlaced\n" in text
     told = json.loads(run("define", "check", "flows.yaml", "--json").stdout)
     assert (told["type"], told["flows"], told["fits"]) == ("OrderPlaced", 40, 40)
+    assert json.loads(run("define", "check", "--json").stdout) == told, "flows are judged by it"
     other = run("define", "--learned", "Nothing")
     assert (other.returncode, other.stdout) == (3, "")
     assert "error: model 1 has no definition of 'Nothing'\nhelp: it has OrderPlaced\n" in other.stderr

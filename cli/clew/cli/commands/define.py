@@ -216,7 +216,7 @@ def check(
     written = None if file is None else _definitions(file, types)
     try:
         with context.store() as store:
-            definitions = written or _kept(store.settings().definitions, types)
+            definitions = written or _kept(store.definitions(), types)
             asked = Asked(store, given)
             found = store.fitness(definitions, asked.which(()), asked.at, [Misfit(kind) for kind in ignoring])
             standing = asked.standing(terminal.look)
