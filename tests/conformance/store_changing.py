@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.conformance.records import at, batch, log, span
 from tests.conformance.store_case import Open, StoreCase
 
+from clew.collectors.record import Watermark
 from clew.reconstruct.definitions import Definition, Rule
 from clew.reconstruct.model import Changed, FlowFilter, Settings, Status
 from clew.reconstruct.store import Store
@@ -76,6 +78,23 @@ class ChangingConformance(StoreCase):
             marks.append(seen.mark)
             stuck = [name for name, status in named(seen) if status == Status.STUCK]
             assert stuck == ([] if second == 60 else ["a"]), "a deadline is exclusive"
+
+    def test_time_goes_on_where_a_source_says_that_nothing_more_came(self, open_store: Open) -> None:
+        """What is known to have been read up to a time moves as-of, and an estimate does not."""
+        store = open_store(settings=Settings(definitions=(ORDER,)))
+        store.write(batch([log(0, name="Placed", correlation_id="a")]))
+        store.release()
+        begin = store.changed(EVERY)
+        idle = Watermark(int(at(61).timestamp() * 1_000_000), exact=False)
+        store.write(batch([], position="2", first=False, watermark=idle))
+        assert store.summary().as_of == at(0)
+        store.write(batch([], position="3", first=False, watermark=replace(idle, exact=True)))
+        store.release()
+        summary = store.summary()
+        assert summary.as_of == at(61)
+        assert summary.as_of_from == "a.log, read to its end"
+        seen = store.changed(EVERY, begin.mark)
+        assert (seen.as_of, named(seen)) == (at(61), [("a", "stuck")])
 
     def test_flows_that_share_a_new_record_are_told(self, store: Store) -> None:
         spans = [

@@ -349,7 +349,7 @@ class Summary:
 
     as_of: datetime | None
     as_of_from: str
-    """What sets as_of: option, newest record, or the source that holds it back."""
+    """What sets as_of: option, newest record, or the source that was read up to then."""
     flows: int
     by_status: Mapping[str, int]
     records: int

@@ -55,7 +55,7 @@ class Store(Protocol):
     the docstring says so, so that other processes get their turn; each call waits
     for its turn and raises :class:`clew.reconstruct.errors.StoreBusy` after the
     store's ``timeout``. The caller owns what is returned. ``as_of`` None means the
-    newest plausible record's time.
+    newest plausible record's time, or a later one up to which a source is known to have been read.
 
     Raises :class:`~clew.reconstruct.errors.StoreError` and nothing of the database's.
     """

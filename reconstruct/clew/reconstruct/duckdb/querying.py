@@ -52,9 +52,24 @@ def utc(value: Any) -> datetime | None:
 
 
 def newest(connection: duckdb.DuckDBPyConnection) -> datetime | None:
-    """The newest plausible record's time (naive UTC): what ``as_of`` is unless given."""
-    value = connection.execute("SELECT max(last) FROM store.sources").fetchall()[0][0]
+    """What ``as_of`` is unless given (naive UTC).
+
+    The newest plausible record's time, or the time up to which a source that can know it has
+    been read: where nothing happens any more, time goes on.
+    """
+    value = connection.execute("""
+        SELECT greatest(max(last), max(watermark) FILTER (watermark_exact)) FROM store.sources
+    """).fetchall()[0][0]
     return value if isinstance(value, datetime) else None
+
+
+def _set_by(connection: duckdb.DuckDBPyConnection) -> str:
+    """What sets ``as_of`` where nobody gives it."""
+    source = connection.execute("""
+        SELECT arg_max(source, watermark) FILTER (watermark_exact) FROM store.sources
+        HAVING max(watermark) FILTER (watermark_exact) > max(last) OR max(last) IS NULL
+    """).fetchall()
+    return f"{source[0][0]}, read to its end" if source and source[0][0] else "newest record"
 
 
 def scopes(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
@@ -233,7 +248,7 @@ def summary(
     ).fetchall()[0][0]
     return Summary(
         as_of=utc(as_of),
-        as_of_from="option" if given else "newest record",
+        as_of_from="option" if given else _set_by(connection),
         flows=sum(by_status.values()),
         by_status=by_status,
         records=int(records),
