@@ -22,6 +22,10 @@ class Collector(Protocol):
     reads ahead at most one batch. The collector owns what it opened until
     :meth:`close`; a batch stays valid after the next one was pulled.
 
+    A source that is pushed, or that keeps what nobody acknowledged, gives its batches a
+    ``settle``, and is told there when a batch is committed. One that was told of a failure
+    ends; asked again, it gives what was not committed again.
+
     What cannot be decoded is a reject (in the batch, or by the SELECT), never an
     exception. :class:`clew.collectors.errors.SourceUnavailable` is raised for a
     source that cannot be opened at all, after the others were read.
