@@ -244,7 +244,7 @@ class WritingConformance(StoreCase):
 
         list(store.write_all(waiting()))
         rejected = {1: Rejected(1, "no ID", stored=1), 2: Rejected(1, "no JSON", stored=0)}
-        assert told == [Outcome(committed=True, rejected=rejected)]
+        assert told == [Outcome(committed=True, records=4, rejected=rejected)]
 
     def test_who_waits_for_a_batch_is_told_when_it_failed(self, store: Store) -> None:
         told: list[tuple[str, bool]] = []

@@ -38,3 +38,21 @@ class Collector(Protocol):
     def close(self) -> None:
         """Release files and threads. Safe to call twice."""
         ...
+
+
+@runtime_checkable
+class Pushed(Collector, Protocol):
+    """A collector to which others send, and which therefore outlives a store's trouble.
+
+    Its batches have a ``settle``. When one could not be stored, :meth:`batches` ends; called
+    again, after :meth:`failed`, it goes on with what was not committed.
+    """
+
+    def failed(self, reason: str, *, passing: bool) -> None:
+        """Say why a batch could not be stored.
+
+        ``passing``: what hindered it passes (the store is busy, the disk full) and has nothing
+        to do with what is in the batch. Otherwise the collector gives what it gave in smaller
+        batches, and in the end rejects for ``reason`` what fails by itself.
+        """
+        ...

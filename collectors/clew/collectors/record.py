@@ -213,6 +213,8 @@ class Outcome:
 
     committed: bool
     """False: nothing of it was stored, and reading goes on before it."""
+    records: int = 0
+    """Read and stored, now or before."""
     rejected: Mapping[int, Rejected] = field(default_factory=dict)
     """By position, of those rows of which something was rejected; at most the first thousand."""
 

@@ -157,7 +157,7 @@ class Pipeline:
     def _done(self, results: list[Result]) -> None:
         for batch, written in results:
             if batch.settle is not None:
-                batch.settle(Outcome(committed=True, rejected=written.rejected))
+                batch.settle(Outcome(committed=True, records=written.records, rejected=written.rejected))
         # Whoever counts what was written needs no input, which is large.
         told = [(replace(batch, raw=None, settle=None), written) for batch, written in results]
         with self._changed:
