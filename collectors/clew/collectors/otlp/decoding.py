@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clew.collectors.otlp.requests import Encoding, Request
+from clew.collectors.formats.settings import Settings
+from clew.collectors.otlp.requests import Encoding, Request, Signal
 from clew.collectors.record import empty_select
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from clew.collectors.formats.plans import Plan
-    from clew.collectors.formats.settings import Settings
 
 Numbered = Sequence[tuple[int, bytes]]
 """Texts, each with its request's number."""
@@ -35,21 +35,44 @@ class Decoder:
     """Knows how each encoding is read; a plan is made when it is first needed."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings
+        self._settings = settings or Settings()
         self._plans: dict[str, Plan] = {}
+        self._select = ""
 
     def decode(self, encoding: Encoding, requests: Sequence[tuple[int, Request]]) -> Decoded:
         """Make one table of requests of one encoding, each with its number."""
         name = FORMATS[encoding]
-        bad: dict[int, str] = {}
-        texts: Numbered
         if encoding is Encoding.PROTOBUF:
-            texts, bad = _written_as_json(requests)
-        else:
-            texts, bad = _readable([(number, request.body) for number, request in requests])
+            return self._protobuf([(number, request.signal, request.body) for number, request in requests])
+        texts, bad = _readable([(number, request.body) for number, request in requests])
         if not texts:
             return Decoded(None, empty_select(), name, bad)
         return Decoded(_table(texts), self._plan(name).select, name, bad)
+
+    def _protobuf(self, requests: Sequence[tuple[int, Signal, bytes]]) -> Decoded:
+        from clew.collectors.otlp.columns import table
+        from clew.collectors.otlp.select import protobuf_select
+        from clew.collectors.otlp.wire import Malformed
+
+        name = FORMATS[Encoding.PROTOBUF]
+        bad: dict[int, str] = {}
+        try:
+            raw = table(requests)
+        except Malformed:
+            # Rare, and then it is to be known which one: each by itself.
+            good = []
+            for request in requests:
+                try:
+                    table([request])
+                    good.append(request)
+                except Malformed as error:
+                    bad[request[0]] = str(error)
+            raw = table(good)
+        if not raw.num_rows:
+            return Decoded(None, empty_select(), name, bad)
+        if not self._select:
+            self._select = protobuf_select(self._settings)
+        return Decoded(raw, self._select, name, bad)
 
     def _plan(self, name: str) -> Plan:
         from clew.collectors.formats import plan
@@ -57,19 +80,6 @@ class Decoder:
         if name not in self._plans:
             self._plans[name] = plan(name, settings=self._settings)
         return self._plans[name]
-
-
-def _written_as_json(requests: Sequence[tuple[int, Request]]) -> tuple[Numbered, dict[int, str]]:
-    from clew.collectors.otlp.wire import Malformed, to_json
-
-    texts: list[tuple[int, bytes]] = []
-    bad: dict[int, str] = {}
-    for number, request in requests:
-        try:
-            texts.append((number, to_json(request.body, request.signal).encode()))
-        except Malformed as error:
-            bad[number] = str(error)
-    return texts, bad
 
 
 def _readable(bodies: Numbered) -> tuple[Numbered, dict[int, str]]:

@@ -9,10 +9,12 @@ and fields of their default value left out.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from math import isfinite
 from typing import Any, Final
@@ -24,6 +26,10 @@ MOST_DEPTH: Final = 32
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _SIZES: Final = {FIXED64: 8, FIXED32: 4}
 _VARINT_BITS: Final = 70
+_CONTROL: Final = re.compile(r"\\\\|\\u[0-9a-f]{4}")
+"""An escape in JSON; DuckDB writes its digits large."""
+_SMALLEST, _LARGEST = 1e-6, 1e21
+"""Numbers between them are written without an exponent."""
 _string: Callable[[str], str] = partial(json.dumps, ensure_ascii=False)
 
 
@@ -51,9 +57,10 @@ def _text(value: bytes) -> str | None:
 def any_text(value: bytes) -> str:
     """A string in JSON, an empty one too."""
     try:
-        return _string(value.decode())
+        text = _string(value.decode())
     except UnicodeDecodeError as error:
         raise Malformed(f"a string that is not UTF-8: 0x{value[error.start]:02x}") from None
+    return _CONTROL.sub(lambda found: found[0][:2] + found[0][2:].upper(), text) if "\\u" in text else text
 
 
 def _hex(value: bytes) -> str | None:
@@ -92,9 +99,21 @@ def _fixed32(value: bytes) -> str | None:
 
 def _double(value: bytes) -> str:
     number: float = struct.unpack("<d", value)[0]
-    if isfinite(number):
-        return repr(number)
-    return '"NaN"' if number != number else '"Infinity"' if number > 0 else '"-Infinity"'  # noqa: PLR0124
+    return double_text(number)
+
+
+def double_text(number: float) -> str:
+    """A double in JSON as DuckDB writes it, which is as JavaScript does but for ``.0``."""
+    if not isfinite(number):
+        return '"NaN"' if number != number else '"Infinity"' if number > 0 else '"-Infinity"'  # noqa: PLR0124
+    text = repr(number)
+    if "e" not in text:
+        return text
+    if _SMALLEST <= abs(number) < _LARGEST:
+        plain = format(Decimal(text), "f")
+        return plain if "." in plain else f"{plain}.0"
+    digits, exponent = text.split("e")
+    return f"{digits}e{int(exponent)}"
 
 
 def _many(name: str, message: str) -> Field:
@@ -191,12 +210,15 @@ def to_json(body: bytes, message: str, depth: int = 0) -> str:
         raise Malformed(f"nested deeper than {MOST_DEPTH} messages")
     fields = MESSAGES[message]
     found: dict[int, Any] = {}
+    value: Any
     at, end = 0, len(body)
     while at < end:
-        number, wire, value, at = _next(body, at, end)
+        number, wire, start, at, value = next_field(body, at, end)
         field = fields.get(number)
         if field is None or field.wire != wire:
             continue
+        if wire != VARINT:
+            value = body[start:at]
         if message == _ONE_OF:
             found.clear()
         if field.repeated:
@@ -222,15 +244,19 @@ def _member(field: Field, value: Any, depth: int) -> str | None:
     return to_json(value, field.message, depth + 1)
 
 
-def _next(body: bytes, at: int, end: int) -> tuple[int, int, Any, int]:
-    """Number, wire type and value of the field at ``at``, and where the next one is."""
+def next_field(body: bytes, at: int, end: int) -> tuple[int, int, int, int, int]:
+    """Number and wire type of the field at ``at``, start and end of its value, and a varint's value.
+
+    Raises:
+        Malformed: there is none.
+    """
     tag, at = _varint(body, at, end)
     number, wire = tag >> 3, tag & 7
     if not number:
         raise Malformed("a field without a number: this is no protobuf")
     if wire == VARINT:
-        value, at = _varint(body, at, end)
-        return number, wire, value, at
+        value, after = _varint(body, at, end)
+        return number, wire, at, after, value
     if wire == BYTES:
         size, at = _varint(body, at, end)
     elif wire in _SIZES:
@@ -239,7 +265,7 @@ def _next(body: bytes, at: int, end: int) -> tuple[int, int, Any, int]:
         raise Malformed(f"wire type {wire}: this is no protobuf, or is damaged")
     if size > end - at:
         raise Malformed("it ends within a field: cut off, or damaged")
-    return number, wire, body[at : at + size], at + size
+    return number, wire, at, at + size, 0
 
 
 def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
