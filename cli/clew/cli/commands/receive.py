@@ -120,7 +120,10 @@ def receive(context: Context, /, *, as_json: bool, no_progress: bool, **given: A
     settings = reading(wanted, given["redact_keys"], given["redact_patterns"])
     receiver = Receiver(settings=settings, scope=given["scope"])
     access = _access(given)
-    servers = Servers(receiver, grpc=_address(given["grpc"]), http=_address(given["http"]), access=access)
+    grpc, http = _address(given["grpc"]), _address(given["http"])
+    # Before there is a store: may it be written to like this at all?
+    access.check(*(address for address in (grpc, http) if address is not None))
+    servers = Servers(receiver, grpc=grpc, http=http, access=access)
     with context.store(create=True, settings=None if wanted == now else wanted) as store:
         # Before anybody is answered: is there a store at all?
         store.positions()

@@ -99,6 +99,7 @@ class Receiver:
         self._waiting: deque[_Taken] = deque()
         self._given: list[_Given] = []
         self._bytes = 0
+        self._waiting_bytes = 0
         self._numbers: dict[str, int] = {}
         self._broken = False
         self._stopped = False
@@ -112,6 +113,7 @@ class Receiver:
                 self._tally = replace(self._tally, put_off=self._tally.put_off + 1)
                 return False
             self._bytes += size
+            self._waiting_bytes += size
             self._waiting.append(_Taken(request, time.monotonic()))
             self._changed.notify_all()
             return True
@@ -156,11 +158,11 @@ class Receiver:
         with self._changed:
             if passing:
                 return
-            for given in self._given:
-                for taken in given.taken:
-                    if taken.alone:
-                        taken.hopeless = reason
-                    taken.alone = True
+            # They are written in their order: it was the first.
+            for taken in self._given[0].taken if self._given else ():
+                if taken.alone:
+                    taken.hopeless = reason
+                taken.alone = True
 
     def close(self) -> None:
         """Take no more requests; what was taken is still given. Safe to call twice, in any thread."""
@@ -174,7 +176,7 @@ class Receiver:
             self._take_back()
             left = list(self._waiting)
             self._waiting.clear()
-            self._bytes = 0
+            self._bytes = self._waiting_bytes = 0
         for taken in left:
             taken.request.answer(answer)
 
@@ -184,6 +186,7 @@ class Receiver:
         """Put what was given and not settled in front of what waits."""
         for given in reversed(self._given):
             self._waiting.extendleft(reversed(given.taken))
+            self._waiting_bytes += sum(len(taken.request.body) for taken in given.taken)
         self._given.clear()
 
     def _gather(self) -> list[_Taken]:
@@ -207,15 +210,15 @@ class Receiver:
                 if one.alone:
                     break
             self._waiting.extendleft(reversed(left))
+            self._waiting_bytes -= size
             return taken
 
     def _is_time(self) -> bool:
         if not self._waiting or self._broken:
             return False
-        if self._stopped:
-            return True
-        size = sum(len(taken.request.body) for taken in self._waiting)
-        if size >= self._pace.batch_bytes:
+        if self._waiting[0].alone or any(given.taken[0].alone for given in self._given):
+            return not self._given
+        if self._stopped or self._waiting_bytes >= self._pace.batch_bytes:
             # One is written, and another stands ready.
             return len(self._given) < 2  # noqa: PLR2004
         return not self._given and time.monotonic() - self._waiting[0].since >= self._pace.linger
