@@ -83,8 +83,8 @@ def killed(store: Path, kills: int, *, seed: int, least: int) -> tuple[list[int]
         receiver.kill()
         receiver = Command(store, grpc=grpc_port, http=http_port)
         receiver.wait_until_ready()
-    before = list(sent)
-    while not failures and any(now == then for now, then in zip(sent, before, strict=True)):
+    then = list(sent)
+    while not failures and any(now == before for now, before in zip(sent, then, strict=True)):
         time.sleep(0.01)
     stop.set()
     for sender in senders:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -173,20 +175,11 @@ class Picky(DuckStore):
 
 
 def test_a_request_that_no_store_can_write_is_refused_in_the_end_and_hinders_no_other(tmp_path: Path) -> None:
-    import threading
-
     answers: dict[int, Answer] = {}
     receiver = Receiver(pace=QUICK)
     for number in range(5):
         body = traces(one_span(number, name="poison" if number == 2 else "work"))
-        receiver.offer(
-            Request(
-                Encoding.JSON,
-                Signal.TRACES,
-                body,
-                lambda answer, number=number: answers.update({number: answer}),
-            )  # type: ignore[misc]
-        )
+        receiver.offer(Request(Encoding.JSON, Signal.TRACES, body, partial(answers.__setitem__, number)))
     receiver.close()
     troubles: list[StoreError] = []
     with Picky(tmp_path / "clew.duckdb") as store:
