@@ -169,7 +169,8 @@ def test_a_store_that_cannot_be_written_puts_senders_off_until_it_can(tmp_path: 
                 with pytest.raises(grpc.RpcError) as refused:
                     TraceServiceStub(channel).Export(request)  # type: ignore[no-untyped-call]
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-            told: dict[str, Any] = {pair[0]: pair[1] for pair in refused.value.trailing_metadata() or ()}
+            trailing: Any = refused.value.trailing_metadata()
+            told: dict[str, bytes] = dict(trailing)
             status = Status.FromString(told["grpc-status-details-bin"])
             info = RetryInfo()
             assert status.details[0].Unpack(info)
