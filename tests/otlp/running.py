@@ -29,7 +29,7 @@ from clew.reconstruct.receiving import receive
 from clew.reconstruct.store import Store
 
 LOOPBACK = Address("127.0.0.1", 0)
-QUICK = Pace(linger=0.01)
+QUICK = Pace(linger=0.01, linger_alone=0.01)
 PATIENCE_S = 60
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 from tests.otlp.running import Running, logs, one_span, running, traces
 
 from clew.collectors.otlp.desk import Limits
+from clew.collectors.otlp.receiver import Pace
 from clew.reconstruct import open_store
 from clew.reconstruct.errors import StoreBusy
 
@@ -77,37 +80,34 @@ def test_what_of_a_request_is_rejected_is_told_with_its_reason(receiving: Runnin
         assert [each.reason for each in store.rejects("otlp")].count("a span without IDs") >= 2
 
 
-@pytest.mark.parametrize(
-    ("path", "content_type", "body", "reason"),
-    [
-        ("/v1/traces", "application/json", b'{"resourceSpans": [', "not valid JSON"),
-        ("/v1/traces", "application/json", b'{"spans": []}', "no resourceSpans or resourceLogs in it"),
-        ("/v1/traces", "application/json", b'{"resourceSpans": "\xff"}', "not UTF-8 at byte 20 (0xff)"),
-        ("/v1/logs", "application/json", b'{"resourceLogs": "\x00"}', "holds NUL bytes"),
-        ("/v1/traces", PROTOBUF, b"\x0a\x05abc", "it ends within a field: cut off, or damaged"),
-        ("/v1/logs", PROTOBUF, b"this is no protobuf", "wire type 4: this is no protobuf, or is damaged"),
-        ("/api/v2/spans", "application/json", b"nonsense", "not valid JSON"),
-    ],
-)
-def test_what_cannot_be_read_is_refused_with_the_reason_and_kept_as_a_reject(
-    receiving: Running, path: str, content_type: str, body: bytes, reason: str
-) -> None:
-    said = receiving.post(path, body, content_type)
-    assert said.status == 400
-    if content_type == PROTOBUF:
-        assert Status.FromString(said.body).message == reason
-    elif path == "/api/v2/spans":
-        assert said.body.decode() == f"{reason}\n"
-    else:
-        assert json.loads(said.body)["message"] == reason
+UNREADABLE = [
+    ("/v1/traces", "application/json", b'{"resourceSpans": [', "not valid JSON"),
+    ("/v1/traces", "application/json", b'{"spans": []}', "no resourceSpans or resourceLogs in it"),
+    ("/v1/traces", "application/json", b'{"resourceSpans": "\xff"}', "not UTF-8 at byte 20 (0xff)"),
+    ("/v1/logs", "application/json", b'{"resourceLogs": "\x00"}', "holds NUL bytes"),
+    ("/v1/traces", PROTOBUF, b"\x0a\x05abc", "it ends within a field: cut off, or damaged"),
+    ("/v1/logs", PROTOBUF, b"this is no protobuf", "wire type 4: this is no protobuf, or is damaged"),
+    ("/api/v2/spans", "application/json", b"nonsense", "not valid JSON"),
+]
+
+
+def test_what_cannot_be_read_is_refused_with_the_reason_and_kept_as_a_reject(receiving: Running) -> None:
+    with ThreadPoolExecutor(len(UNREADABLE)) as pool:
+        answers = list(pool.map(lambda each: receiving.post(each[0], each[2], each[1]), UNREADABLE))
+    assert {answer.status for answer in answers} == {400}
+    for (path, content_type, _, reason), answer in zip(UNREADABLE, answers, strict=True):
+        if content_type == PROTOBUF:
+            assert Status.FromString(answer.body).message == reason
+        elif path == "/api/v2/spans":
+            assert answer.body.decode() == f"{reason}\n"
+        else:
+            assert json.loads(answer.body)["message"] == reason
     with receiving.store() as store:
-        assert reason in {each.reason for each in store.rejects()}
+        assert {reason for *_, reason in UNREADABLE} <= {each.reason for each in store.rejects()}
 
 
 def test_a_bad_request_costs_those_beside_it_nothing(receiving: Running) -> None:
     """They are in one batch, and only the bad ones are refused."""
-    from concurrent.futures import ThreadPoolExecutor
-
     good = ExportTraceServiceRequest()
     spans = good.resource_spans.add().scope_spans.add().spans
     for number in range(9):
@@ -186,13 +186,9 @@ def test_a_store_that_cannot_be_written_puts_senders_off_until_it_can(tmp_path: 
 
 def test_what_was_taken_is_stored_when_a_receiver_is_asked_to_end(tmp_path: Path) -> None:
     """Also what nobody has been answered for yet: here a request would wait for others an hour long."""
-    import threading
-
-    from clew.collectors.otlp.receiver import Pace
-
     path = tmp_path / "clew.duckdb"
     answered: list[int] = []
-    with running(path, pace=Pace(linger=3600), limits=Limits(answer_seconds=60)) as here:
+    with running(path, pace=Pace(linger=3600, linger_alone=3600), limits=Limits(answer_seconds=60)) as here:
         sending = threading.Thread(
             target=lambda: answered.append(here.post("/v1/traces", traces(one_span(1))).status)
         )
@@ -203,3 +199,19 @@ def test_what_was_taken_is_stored_when_a_receiver_is_asked_to_end(tmp_path: Path
     assert answered == [200]
     with open_store(path) as store:
         assert store.summary().records == 1
+
+
+def test_a_source_that_is_silent_has_told_all_it_knows(tmp_path: Path) -> None:
+    """Its watermark goes on, or all that is owed would be taken for not yet read."""
+    path = tmp_path / "clew.duckdb"
+    with running(path, pace=Pace(linger=0.01, linger_alone=0.01, beat=0.05)) as here:
+        assert here.post("/v1/traces", traces(one_span(1))).status == 200
+        with here.store() as store:
+            (first,) = store.sources()
+            assert first.watermark is not None
+            mark = first.watermark
+            while mark == first.watermark:
+                (now,) = store.sources()
+                assert now.watermark is not None
+                mark = now.watermark
+    assert (now.position, now.format, now.records) == (first.position, first.format, first.records)

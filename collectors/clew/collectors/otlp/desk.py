@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
+from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from clew.collectors.otlp.bodies import opened
@@ -13,6 +17,7 @@ from clew.collectors.otlp.requests import Accepted, Answer, Encoding, Later, Req
 if TYPE_CHECKING:
     from clew.collectors.otlp.receiver import Receiver
 
+MOST_LATE = 10_000
 NOTHING = frozenset({b"", b"{}", b"[]"})
 METRICS = "metrics are not kept: clew puts flows together from traces and logs"
 
@@ -44,6 +49,9 @@ class Desk:
         self._reading = 0
         self._room = asyncio.Condition()
         self._since_room = time.monotonic()
+        self._late: OrderedDict[bytes, asyncio.Future[Answer]] = OrderedDict()
+        """Requests that were not stored in time, by what they hold: who sends one of them again
+        waits for the one that was taken, instead of adding to what waits."""
 
     async def take_room(self, size: int, deadline: float) -> bool:
         """Room for ``size`` more bytes of a body; False where there is none by ``deadline`` (monotonic)."""
@@ -77,26 +85,34 @@ class Desk:
             return Accepted(0, METRICS)
         if body in NOTHING:
             return Accepted()
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-
-        def answer(given: Answer) -> None:
-            loop.call_soon_threadsafe(_set, future, given)
-
-        request = Request(encoding, signal, body, answer)
-        while not self.receiver.offer(request):
-            if self.receiver.stopped:
-                return Later(1, "clew is about to end")
-            if time.monotonic() > deadline - self.limits.answer_seconds / 2:
-                return Later(self._patience(), "the store is behind: too much waits to be written")
-            await asyncio.sleep(0.05)
+        key = self._key(encoding, signal, body) if self._late else b""
+        waited_for = self._late.get(key)
+        if waited_for is None:
+            loop = asyncio.get_running_loop()
+            waited_for = loop.create_future()
+            request = Request(encoding, signal, body, partial(_tell, loop, waited_for))
+            while not self.receiver.offer(request):
+                if self.receiver.stopped:
+                    return Later(1, "clew is about to end")
+                if time.monotonic() > deadline - self.limits.answer_seconds / 2:
+                    return Later(self._patience(), "the store is behind: too much waits to be written")
+                await asyncio.sleep(0.05)
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                answered = await future
+                # Shielded, for it goes on when this sender's patience is over.
+                answered = await asyncio.shield(waited_for)
         except TimeoutError:
+            self._late[key or self._key(encoding, signal, body)] = waited_for
+            while len(self._late) > MOST_LATE:
+                self._late.popitem(last=False)
             return Later(self._patience(), "the store is behind: it was not written in time")
+        self._late.pop(key, None)
         self._since_room = time.monotonic()
         return answered
+
+    @staticmethod
+    def _key(encoding: Encoding, signal: Signal, body: bytes) -> bytes:
+        return hashlib.blake2b(body, digest_size=16, person=f"{encoding}{signal}".encode()).digest()
 
     def ready(self) -> str:
         """Why requests would be put off now; nothing where they would not."""
@@ -107,6 +123,12 @@ class Desk:
     def _patience(self) -> int:
         """Seconds to wait: the longer nothing was written, the more, up to what exporters put up with."""
         return 1 + min(4, int((time.monotonic() - self._since_room) / 10))
+
+
+def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Answer], given: Answer) -> None:
+    """Answer, from whatever thread; nobody may be there to hear it any more."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_set, future, given)
 
 
 def _set(future: asyncio.Future[Answer], given: Answer) -> None:

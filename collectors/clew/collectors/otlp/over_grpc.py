@@ -6,6 +6,7 @@ https://opentelemetry.io/docs/specs/otlp/#otlpgrpc
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,9 @@ SERVICES: Final = {
 HEALTH: Final = "grpc.health.v1.Health"
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 CALLS: Final = 256
-"""Calls that are read or wait at once; others wait in their connections."""
+"""At once in one connection; more of them wait there."""
+READ: Final = 24
+"""Messages that are read at once, each of which may be as large as a body may."""
 
 
 async def serve(desk: Desk, access: Access, address: Address) -> tuple[grpc.aio.Server, int]:
@@ -80,7 +83,7 @@ class _Service:
     def __init__(self, desk: Desk, access: Access) -> None:
         self._desk = desk
         self._access = access
-        self._calls = asyncio.Semaphore(CALLS)
+        self._read = asyncio.Semaphore(READ)
 
     def export(self, signal: Signal) -> Any:
         """The handler of one signal's Export."""
@@ -94,15 +97,22 @@ class _Service:
         return handle
 
     async def _export(self, signal: Signal, messages: AsyncIterator[bytes], context: Any) -> bytes:
+        limits = self._desk.limits
         try:
-            async with asyncio.timeout(self._desk.limits.body_seconds):
-                body = await anext(messages, b"")
+            async with asyncio.timeout(limits.body_seconds), self._read:
+                async with asyncio.timeout(limits.header_seconds):
+                    body = await anext(messages, b"")
         except TimeoutError:
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the message came too slowly")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the message came too slowly")
+        size = len(body)
+        if not await self._desk.take_room(size, time.monotonic() + limits.answer_seconds / 2):
+            return await _told(context, Later(1, "too much is being received at once"))
         try:
             answer = await self._desk.ask(Encoding.PROTOBUF, signal, body, packed=body.startswith(GZIP))
         except (TooLarge, NotPacked) as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        finally:
+            await self._desk.give_room(size)
         return await _told(context, answer)
 
     async def check(self, _message: bytes, _context: Any) -> bytes:

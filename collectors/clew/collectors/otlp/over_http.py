@@ -121,7 +121,9 @@ class Application:
                 if taken + len(part) > desk.limits.body_bytes:
                     raise _Failure(413, f"more than {desk.limits.body_bytes:,} bytes: send smaller batches")
                 if part:
-                    if not await desk.take_room(len(part), min(deadline, time.monotonic() + 4)):
+                    if not await desk.take_room(
+                        len(part), min(deadline, time.monotonic() + desk.limits.answer_seconds / 2)
+                    ):
                         return Later(1, "too much is being received at once")
                     taken += len(part)
                     parts.append(part)

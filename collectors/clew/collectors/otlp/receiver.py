@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from clew.collectors.otlp.decoding import Decoder
 from clew.collectors.otlp.requests import Accepted, Answer, Encoding, Refused, Request
-from clew.collectors.record import Batch, Outcome, Reject, Watermark
+from clew.collectors.record import Batch, Outcome, Reject, Watermark, empty_select
 
 if TYPE_CHECKING:
     from clew.collectors.formats.settings import Settings
@@ -30,6 +30,13 @@ class Pace:
     linger: float = 0.2
     """Seconds that the first request waits for others: a transaction costs much the same
     for one as for many."""
+    linger_alone: float = 0.7
+    """The same while so little waits that nobody is in a hurry: a sender that has much to
+    send, and waits for the answer to go on, sends large requests."""
+    little_bytes: int = 32 << 10
+    beat: float = 10.0
+    """Seconds without a request after which a source that was heard of is said to have told
+    all, so that what is owed is not taken for what has not been read."""
     batch_bytes: int = 16 << 20
     """Of bodies in one batch, so that the store is held for about a second at most."""
     waiting_bytes: int = 96 << 20
@@ -143,7 +150,10 @@ class Receiver:
         with self._changed:
             self._broken = False
             self._take_back()
-        while taken := self._gather():
+        while (taken := self._gather()) is not None:
+            if not taken:
+                yield from self._beats()
+                continue
             given = _Given(taken)
             batch = self._batch(given)
             with self._changed:
@@ -189,13 +199,19 @@ class Receiver:
             self._waiting_bytes += sum(len(taken.request.body) for taken in given.taken)
         self._given.clear()
 
-    def _gather(self) -> list[_Taken]:
-        """The requests of the next batch, all of one encoding; none at the end."""
+    def _gather(self) -> list[_Taken] | None:
+        """The requests of the next batch, all of one encoding; none while nothing comes, None at the end."""
         with self._changed:
+            silent_since = time.monotonic()
             while not self._is_time():
                 if self._broken or (self._stopped and not self._waiting):
+                    return None
+                if self._waiting:
+                    self._changed.wait(self._pace.linger / 4)
+                    continue
+                self._changed.wait(self._pace.beat)
+                if not self._waiting and time.monotonic() - silent_since >= self._pace.beat:
                     return []
-                self._changed.wait(self._pace.linger / 4 if self._waiting else None)
             encoding = self._waiting[0].request.encoding
             taken: list[_Taken] = []
             left: list[_Taken] = []
@@ -221,7 +237,23 @@ class Receiver:
         if self._stopped or self._waiting_bytes >= self._pace.batch_bytes:
             # One is written, and another stands ready.
             return len(self._given) < 2  # noqa: PLR2004
-        return not self._given and time.monotonic() - self._waiting[0].since >= self._pace.linger
+        much = self._waiting_bytes > self._pace.little_bytes
+        linger = self._pace.linger if much else self._pace.linger_alone
+        return not self._given and time.monotonic() - self._waiting[0].since >= linger
+
+    def _beats(self) -> Iterator[Batch]:
+        """Batches without records, that move the watermarks of sources that were heard of."""
+        for source, number in self._numbers.items():
+            if number:
+                yield Batch(
+                    source=source,
+                    raw=None,
+                    select=empty_select(),
+                    position=str(number),
+                    watermark=_watermark(),
+                    scope=self._scope,
+                    format=source,
+                )
 
     def _batch(self, given: _Given) -> Batch:
         encoding = given.taken[0].request.encoding
@@ -243,7 +275,7 @@ class Receiver:
                 for taken in given.taken
                 if taken.number in given.bad
             ),
-            watermark=Watermark(time.time_ns() // 1000 - LATENESS_US, exact=False),
+            watermark=_watermark(),
             scope=self._scope,
             format=decoded.format,
             rowwise=True,
@@ -273,6 +305,10 @@ class Receiver:
             self._changed.notify_all()
         for taken, answer in zip(given.taken, answers, strict=True):
             taken.request.answer(answer)
+
+
+def _watermark() -> Watermark:
+    return Watermark(time.time_ns() // 1000 - LATENESS_US, exact=False)
 
 
 def _answer(number: int, bad: Mapping[int, str], outcome: Outcome) -> Answer:
