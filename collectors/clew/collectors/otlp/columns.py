@@ -137,7 +137,7 @@ def _outline(number: int, signal: Signal, body: bytes, base: int, contexts: _Con
 def _parts(body: bytes, at: int, end: int, wanted: int) -> list[tuple[int, int]]:
     """Start and end of each message in the field ``wanted``."""
     found = []
-    while at < end:
+    while at < end and len(found) <= MOST_ITEMS:
         # A tag and a size of one or two bytes, read here: there is one for each span.
         tag = body[at]
         if tag & 0x87 == BYTES and at + 2 < end:
@@ -156,6 +156,8 @@ def _parts(body: bytes, at: int, end: int, wanted: int) -> list[tuple[int, int]]
         number, wire, start, at, _ = next_field(body, at, end)
         if number == wanted and wire == BYTES:
             found.append((start, at))
+    if len(found) > MOST_ITEMS:
+        raise Malformed(f"more than {MOST_ITEMS:,} messages in one: send smaller batches")
     return found
 
 
