@@ -136,7 +136,7 @@ def _outline(number: int, signal: Signal, body: bytes, base: int, contexts: _Con
 
 def _parts(body: bytes, at: int, end: int, wanted: int) -> list[tuple[int, int]]:
     """Start and end of each message in the field ``wanted``."""
-    found = []
+    found: list[tuple[int, int]] = []
     while at < end and len(found) <= MOST_ITEMS:
         # A tag and a size of one or two bytes, read here: there is one for each span.
         tag = body[at]
