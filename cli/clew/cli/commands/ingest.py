@@ -150,7 +150,7 @@ def ingest(
     for problem in report.problems:
         terminal.warn(problem)
     if as_json:
-        terminal.json(_json(report))
+        terminal.json(in_json(report))
     else:
         terminal.out(told(report, summary, terminal.look))
     return _status(report, given)
@@ -210,7 +210,8 @@ def _next(summary: Summary) -> Iterator[str]:
     yield "clew show ID"
 
 
-def _json(report: IngestReport) -> dict[str, Any]:
+def in_json(report: IngestReport) -> dict[str, Any]:
+    """The report for programs."""
     from clew.cli.flow_json import SCHEMA
 
     return {
