@@ -45,6 +45,7 @@ HEAVY = {"duckdb", "pyarrow", "numpy", "yaml", "rich", "opentelemetry", "zstanda
         ["flows", "--help"],
         ["ingest", "--help"],
         ["compare", "--help"],
+        ["collect", "kafka", "--help"],
     ],
 )
 def test_help_and_version_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from clew.collectors.collector import Collector
+from clew.collectors.record import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +34,8 @@ class Received:
     def commit(self, batch: Batch) -> None:
         self.positions[batch.source] = batch.position
         self.batches.append(batch)
+        if batch.settle is not None:
+            batch.settle(Outcome(committed=True))
 
     def rows(self) -> list[dict[str, Any]]:
         """What the batches decode to, those of the same SELECT at once, because each costs its planning."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from tests.conformance.records import at, batch, log
 from tests.conformance.store_case import ORDERS, TRACE, Open, StoreCase, as_able, ids
 
-from clew.collectors.record import Batch, Reject, Watermark
+from clew.collectors.record import Batch, Outcome, Reject, Rejected, Watermark
 from clew.reconstruct.errors import StoreError
 from clew.reconstruct.model import FlowFilter
 from clew.reconstruct.store import Capability, Store
@@ -245,6 +246,66 @@ class WritingConformance(StoreCase):
 
         assert sum(written.new for _, written in store.write_all(waiting())) == 4
         assert other.positions() == {"a.log": "2"}
+
+    def test_who_waits_for_a_batch_is_told_when_it_is_committed(self, store: Store, open_store: Open) -> None:
+        """Once, after the commit, although the next batch is still waited for; and what was rejected."""
+        other = open_store()
+        told: list[Outcome] = []
+        settled = threading.Event()
+
+        def settle(outcome: Outcome) -> None:
+            told.append(outcome)
+            settled.set()
+
+        rows = [
+            {**ORDERS[0], "position": 1},
+            {"reject": "no ID", "position": 1},
+            {"reject": "no JSON", "position": 2},
+        ]
+
+        def waiting() -> Iterator[Batch]:
+            yield replace(batch([*rows, *({**each, "position": 3} for each in ORDERS[1:])]), settle=settle)
+            assert settled.wait(20), "nobody was told"
+            assert other.summary().records == 4
+            yield batch([], position="2", first=False)
+
+        list(store.write_all(waiting()))
+        rejected = {1: Rejected(1, "no ID", stored=1), 2: Rejected(1, "no JSON", stored=0)}
+        assert told == [Outcome(committed=True, records=4, rejected=rejected)]
+
+    def test_who_waits_for_a_batch_is_told_when_it_failed(self, store: Store) -> None:
+        told: list[tuple[str, bool]] = []
+        good, bad, after = (
+            replace(
+                batch(
+                    [log(number, name="A", correlation_id=f"f{number}")],
+                    position=str(number),
+                    first=not number,
+                ),
+                settle=lambda outcome, number=number: told.append((f"f{number}", outcome.committed)),  # type: ignore[misc]
+            )
+            for number in range(3)
+        )
+        bad = replace(bad, select=bad.select.replace('"body"', "error('spoilt') AS body"))
+        with pytest.raises(StoreError, match="spoilt"):
+            list(store.write_all(iter([good, bad, after])))
+        assert ("f1", False) in told
+        assert dict(told).get("f2") in {None, False}
+        stored = [name for name, committed in told if committed]
+        assert ids(store) == stored
+        assert len(told) == len(dict(told))
+
+    def test_a_row_that_is_an_input_of_its_own_may_come_again(self, store: Store) -> None:
+        """Twice within one request is twice; the request sent again, alone or among others, adds nothing."""
+        twice = [{**log(1, name="A", correlation_id="f1"), "position": 1}] * 2
+        once = [{**log(2, name="A", correlation_id="f1"), "position": 2}]
+        again = [{**row, "position": 3} for row in twice]
+        first = store.write(replace(batch([*twice, *once, *again]), apart=True))
+        assert (first.new, first.duplicates) == (3, 2)
+        second = store.write(replace(batch([*again, *once], position="2", first=False), apart=True))
+        assert (second.new, second.duplicates) == (0, 3)
+        third = store.write(replace(batch([*twice, twice[0]], position="3", first=False), apart=True))
+        assert (third.new, third.duplicates) == (1, 2)
 
     def test_a_position_does_not_lose_a_byte(self, store: Store) -> None:
         position = '{"offset": 18446744073709551615, "name": "žluť\\u0000\'\\"; DROP TABLE records"}'

@@ -13,6 +13,8 @@ from clew.cli.options import DURATION, KEY_VALUE, option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from clew.cli.options import Context
+    from clew.collectors.formats.settings import Settings as Reading
     from clew.reconstruct.model import Settings
 
 CLASSES = ("instance", "entity", "group", "hop")
@@ -84,3 +86,29 @@ def changed(
     if owed_limit is not None:
         now = replace(now, limit_us=owed_limit)
     return now
+
+
+def judged_by(context: Context) -> Settings:
+    """The settings of the store, or those of a new one."""
+    from clew.reconstruct.errors import StoreMissing
+    from clew.reconstruct.model import Settings
+
+    try:
+        with context.store() as store:
+            return store.settings()
+    except StoreMissing:
+        return Settings()
+
+
+def reading(
+    judging: Settings, redact_keys: tuple[str, ...], redact_patterns: tuple[str, ...], *, zone: str = "UTC"
+) -> Reading:
+    """How to read: names of IDs that the store knows are looked for, too."""
+    from clew.collectors.formats.settings import Redaction
+    from clew.collectors.formats.settings import Settings as Reading
+
+    return Reading(
+        zone=zone,
+        redaction=Redaction(keys=redact_keys, patterns=redact_patterns),
+        keys={name: class_.value for name, class_ in judging.key_classes.items()},
+    )

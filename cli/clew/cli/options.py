@@ -28,6 +28,9 @@ class Context:
         self.terminal = terminal
         self.commands = commands
         self.store_path = DEFAULT_STORE
+        self.settings: dict[str, Any] = {}
+        """What the settings file says, all of it."""
+        self.settings_file = settings.FILE
 
     def store(self, *, create: bool = False, **more: Any) -> Store:
         """Open the store that ``--store`` names.
@@ -223,6 +226,7 @@ def _read_settings(ctx: click.Context, _param: click.Parameter, value: str | Non
     if not found:
         return
     file = value or settings.FILE
+    _context(ctx).settings, _context(ctx).settings_file = found, file
     name = ctx.command_path.split()[1]
     ctx.default_map = settings.defaults(
         found, file, ctx.command, name, _context(ctx).commands, _relatives(ctx)

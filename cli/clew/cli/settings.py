@@ -5,6 +5,9 @@ store = "clew.duckdb"      # any option that several commands share
 [ingest]                   # a command's own options, under their long names
 zone = "Europe/Berlin"
 redact-key = ["password"]
+
+[source.shop]              # what clew collect runs
+collector = "kafka"
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 FILE = "clew.toml"
 SHARED = ("store", "scope", "color")
 """Options that may stand outside of a command's table."""
+SOURCES = "source"
+"""The table of ``clew collect``'s sources (see :mod:`clew.cli.source_tables`)."""
 
 
 def read(path: str | None) -> dict[str, Any]:
@@ -77,17 +82,17 @@ def defaults(
     found: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, dict):
-            if key not in known:
-                raise _unknown(f"no command is called {key!r}", file, key, sorted(known))
+            if key not in known and key != SOURCES:
+                raise unknown(f"no command is called {key!r}", file, key, sorted(known))
         elif key not in SHARED:
-            raise _unknown(f"{key!r} is no setting that commands share", file, key, list(SHARED))
+            raise unknown(f"{key!r} is no setting that commands share", file, key, list(SHARED))
         elif key in options:
             found[str(options[key])] = value
     for key, value in settings.get(name, {}).items():
         if key in options:
-            found[str(options[key])] = value
+            found[str(options[key])] = list(value.items()) if isinstance(value, dict) else value
         elif key not in others:
-            raise _unknown(f"clew {name} has no option --{key}", file, key, sorted({*options, *others}))
+            raise unknown(f"clew {name} has no option --{key}", file, key, sorted({*options, *others}))
     return found
 
 
@@ -101,7 +106,8 @@ def _options(command: click.Command) -> dict[str, str]:
     }
 
 
-def _unknown(what: str, file: str, key: str, instead: list[str]) -> UsageMistake:
+def unknown(what: str, file: str, key: str, instead: list[str]) -> UsageMistake:
+    """The mistake of a key that nobody knows: where it stands, and which ones are near."""
     import difflib
 
     close = difflib.get_close_matches(key, instead, n=3)

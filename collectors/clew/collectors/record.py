@@ -6,6 +6,7 @@ what collectors and the engine share, and so it imports nothing heavy.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -195,6 +196,30 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejected:
+    """What of one row of a batch's ``raw`` was rejected while it was stored."""
+
+    count: int
+    """Records, or 1 for a row in which none was found."""
+    reason: str
+    """Of the first of them."""
+    stored: int
+    """Records of the same row that were not rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a batch that somebody waits for."""
+
+    committed: bool
+    """False: nothing of it was stored, and reading goes on before it."""
+    records: int = 0
+    """Read and stored, now or before."""
+    rejected: Mapping[int, Rejected] = field(default_factory=dict)
+    """By position, of those rows of which something was rejected; at most the first thousand."""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What a collector yields: one unit of commit.
 
@@ -232,6 +257,14 @@ class Batch:
     """More of this source lies behind ``position``, unread: up to when it has told all is the
     newest time it told. Otherwise, without a ``watermark``, it was read to its end for good."""
     files: tuple[str, ...] = field(default=())
+    apart: bool = False
+    """Every row of ``raw`` is an input of its own, such as a request that may be sent again:
+    identical lines are counted within it alone."""
+    settle: Callable[[Outcome], None] | None = None
+    """For a source that waits for an answer or an acknowledgement: called once by whoever
+    stores the batch, in whatever thread, after its transaction is committed, or when it
+    failed. It must be quick and raise nothing. Where a kill comes between the commit and
+    this call, the source gives the same input again, which adds nothing."""
 
     def records(self) -> pa.Table:
         """Decode: the columns of :data:`RECORD`, then ``reject``."""

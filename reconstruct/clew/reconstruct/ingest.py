@@ -65,7 +65,7 @@ def ingest(
     """
     begun = time.monotonic()
     tally = _Tally()
-    with _stoppable(enabled=signals) as stop:
+    with stoppable(enabled=signals) as stop:
         batches = _batches(collector, store, stop, tally)
         try:
             for batch, written in store.write_all(batches):
@@ -139,7 +139,7 @@ def _batches(collector: Collector, store: Store, stop: _Stop, tally: _Tally) -> 
             try:
                 with stop.at_once():
                     batch = next(batches, None)
-            except _Stopped:
+            except Stopped:
                 return
             except SourceUnavailable as error:
                 tally.problems.append(str(error))
@@ -153,7 +153,7 @@ def _batches(collector: Collector, store: Store, stop: _Stop, tally: _Tally) -> 
             close()
 
 
-class _Stopped(BaseException):
+class Stopped(BaseException):
     """Leaves a collector that waits for input; no ``except Exception`` of its code keeps it."""
 
 
@@ -170,7 +170,7 @@ class _Stop:
         self._at_once = True
         try:
             if self.reason is not None:
-                raise _Stopped
+                raise Stopped
             yield
         finally:
             self._at_once = False
@@ -180,13 +180,13 @@ class _Stop:
         again = self.reason is not None
         self.reason = signal.Signals(number).name
         if self._at_once:
-            raise _Stopped
+            raise Stopped
         if again:
             raise KeyboardInterrupt
 
 
 @contextmanager
-def _stoppable(*, enabled: bool) -> Iterator[_Stop]:
+def stoppable(*, enabled: bool) -> Iterator[_Stop]:
     """Handle SIGINT and SIGTERM within the block, where Python lets us: in the main thread."""
     stop = _Stop()
     if not enabled or threading.current_thread() is not threading.main_thread():

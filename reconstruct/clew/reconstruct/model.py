@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clew.collectors.record import Rejected
     from clew.reconstruct.definitions import Definition
 
 
@@ -328,6 +329,8 @@ class Written:
     rejects: int
     by_kind: Mapping[str, int]
     """New records by kind."""
+    rejected: Mapping[int, Rejected] = field(default_factory=dict)
+    """By position, for a batch whose source waits for its outcome; {} for any other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ class Store(Protocol):
     def write(self, batch: Batch) -> Written:
         """De-duplicate, attribute and judge a batch and move its position: one transaction.
 
-        May keep the store open until :meth:`release` while nobody else waits for it.
+        May keep the store open until :meth:`release` while nobody else waits for it. A batch
+        with a ``settle`` is settled after its commit, or when it failed.
         """
         ...
 

@@ -9,16 +9,14 @@ import click
 
 from clew.cli.errors import CommandError
 from clew.cli.exits import Exit
-from clew.cli.judging import changed, judging
+from clew.cli.judging import changed, judged_by, judging, reading
 from clew.cli.options import Context, as_json, option, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clew.cli.look import Line, Look
-    from clew.collectors.formats.settings import Settings as Reading
     from clew.reconstruct.ingest import IngestReport
-    from clew.reconstruct.model import Settings as Judging
     from clew.reconstruct.model import Summary
 
 _PERCENT = 100
@@ -131,14 +129,14 @@ def ingest(
     from clew.reconstruct.ingest import ingest as join
 
     terminal = context.terminal
-    now = _judged_by(context)
+    now = judged_by(context)
     wanted = changed(
         now, keys=given["keys"], definitions=given["definitions"], owed_limit=given["owed_limit"]
     )
     collector = FilesCollector(
         paths,
         format=given["format_"],
-        settings=_reading(given, wanted),
+        settings=reading(wanted, given["redact_keys"], given["redact_patterns"], zone=given["zone"]),
         follow=given["follow"],
         scope=given["scope"],
     )
@@ -152,33 +150,10 @@ def ingest(
     for problem in report.problems:
         terminal.warn(problem)
     if as_json:
-        terminal.json(_json(report))
+        terminal.json(in_json(report))
     else:
         terminal.out(told(report, summary, terminal.look))
     return _status(report, given)
-
-
-def _judged_by(context: Context) -> Judging:
-    """The settings of the store, or those of a new one."""
-    from clew.reconstruct.errors import StoreMissing
-    from clew.reconstruct.model import Settings
-
-    try:
-        with context.store() as store:
-            return store.settings()
-    except StoreMissing:
-        return Settings()
-
-
-def _reading(given: dict[str, Any], judging: Judging) -> Reading:
-    """How to read: names of IDs that the store knows are looked for, too."""
-    from clew.collectors.formats.settings import Redaction, Settings
-
-    return Settings(
-        zone=given["zone"],
-        redaction=Redaction(keys=given["redact_keys"], patterns=given["redact_patterns"]),
-        keys={name: class_.value for name, class_ in judging.key_classes.items()},
-    )
 
 
 def _status(report: IngestReport, given: dict[str, Any]) -> int:
@@ -235,7 +210,8 @@ def _next(summary: Summary) -> Iterator[str]:
     yield "clew show ID"
 
 
-def _json(report: IngestReport) -> dict[str, Any]:
+def in_json(report: IngestReport) -> dict[str, Any]:
+    """The report for programs."""
     from clew.cli.flow_json import SCHEMA
 
     return {

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from clew.collectors.files.discover import Problem, discover, unavailable
 from clew.collectors.files.following import Follower, Pace
 from clew.collectors.files.inputs import STDIN, open_input, standard_input
-from clew.collectors.files.readahead import ReadAhead
 from clew.collectors.files.reader import Limits, Reader
 from clew.collectors.files.slabs import Slabs
 from clew.collectors.files.sources import Resolved, Sources, Verdict
+from clew.collectors.readahead import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from clew.reconstruct.causes.cause import Action, Cause, Rule
 from clew.reconstruct.causes.processing_failed import clues, failed
 from clew.reconstruct.causes.scene import Scene, clue, event_of, handler, place
 from clew.reconstruct.model import Observation, Status, Step, StepKind
+
+_QUEUE = ".dead_letter_queue"
+"""How the attribute's name ends that a broker's collector gives to what lies in such a queue."""
 
 
 def find(scene: Scene) -> Iterator[Cause]:
@@ -38,9 +42,13 @@ def _letter(step: Step) -> Observation | None:
 def _queue(scene: Scene, step: Step, letter: Observation | None) -> str | None:
     """Where the message lies.
 
-    A letter's destination is the queue, or where the message came from: headers such as
-    Spring Kafka's name only the origin, and then another send of the same event tells it.
+    A letter that was read from its queue says so among its attributes. The destination of
+    any other is the queue, or where the message came from: headers such as Spring Kafka's
+    name only the origin, and then another send of the same event tells it.
     """
+    read_from = _read_from(letter)
+    if read_from is not None:
+        return read_from
     tries = _tries(scene, step)
     origins = {one.destination for one in tries if one.destination}
     sent = scene.cause_of(tries[0]) if tries else scene.cause_of(step)
@@ -51,6 +59,15 @@ def _queue(scene: Scene, step: Step, letter: Observation | None) -> str | None:
                 return str(seen.fields["destination"])
     named = letter.fields.get("destination") if letter is not None else None
     return str(named) if named and named not in origins else None
+
+
+def _read_from(letter: Observation | None) -> str | None:
+    """The queue that a collector read a letter from; its destination may be where it came from."""
+    attributes = str(letter.fields.get("attributes") or "") if letter is not None else ""
+    if _QUEUE not in attributes:
+        return None
+    found = json.loads(attributes)
+    return next((str(value) for name, value in found.items() if name.endswith(_QUEUE)), None)
 
 
 def _cause(scene: Scene, step: Step) -> Cause:

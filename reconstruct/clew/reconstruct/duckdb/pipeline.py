@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
+from clew.collectors.record import Outcome
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -45,6 +47,12 @@ class _Group:
 
 def _rows(batch: Batch) -> int:
     return batch.raw.num_rows if batch.raw is not None else 0
+
+
+def _settle_failed(batches: list[Batch]) -> None:
+    for batch in batches:
+        if batch.settle is not None:
+            batch.settle(Outcome(committed=False))
 
 
 class Pipeline:
@@ -123,7 +131,9 @@ class Pipeline:
             except BaseException as error:  # noqa: BLE001  it is raised again where the batches come from
                 with self._changed:
                     self._error = error
+                    waiting = [*batches, *self._group.batches]
                     self._changed.notify_all()
+                _settle_failed(waiting)
                 return
             # Nothing of theirs is held on to while the next ones gather.
             del batches
@@ -132,17 +142,23 @@ class Pipeline:
                 self._changed.notify_all()
 
     def _write_group(self, batches: list[Batch]) -> None:
-        """All of them or, where one of them hinders that, those before it."""
+        """All of them or, where one of them hinders that, those before it; what is done leaves ``batches``."""
         try:
             self._done(self._put(batches))
         except Exception:
             if len(batches) == 1:
                 raise
-            for batch in batches:
-                self._done(self._put([batch]))
+            while batches:
+                self._done(self._put(batches[:1]))
+                del batches[0]
+        else:
+            batches.clear()
 
     def _done(self, results: list[Result]) -> None:
+        for batch, written in results:
+            if batch.settle is not None:
+                batch.settle(Outcome(committed=True, records=written.records, rejected=written.rejected))
         # Whoever counts what was written needs no input, which is large.
-        told = [(replace(batch, raw=None), written) for batch, written in results]
+        told = [(replace(batch, raw=None, settle=None), written) for batch, written in results]
         with self._changed:
             self._results.extend(told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from clew.collectors.record import Batch
+from clew.collectors.record import Batch, Rejected
 from clew.reconstruct.duckdb.schema import REJECTED, SERIES_COLUMNS
 from clew.reconstruct.keys import KeyNames, quoted
 from clew.reconstruct.model import Settings, Written
@@ -26,6 +26,9 @@ PASSES: tuple[Callable[[Context], object], ...] = (attribute, fold, judge)
 
 POSITION_BITS = 48
 """Bits of a position while batches are decoded together; their number stands above."""
+
+MOST_TOLD = 1000
+"""Rows of a batch of which its source is told what was rejected."""
 
 Numbered = list[tuple[int, Batch]]
 """Batches with their numbers in the store."""
@@ -59,8 +62,12 @@ def put(connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch], setting
     for together in by_select.values():
         _decode(context, together, source_of)
     rejects = _put_aside_rejects(context)
+    rejected = {number: _rejected(context, number, batch) for number, batch in numbered if number in rejects}
+    if rejects:
+        context.run(f"DELETE FROM store.records WHERE batch >= {context.first} AND evidence = {REJECTED}")
     records = _per_batch(context, f"FROM store.records WHERE batch >= {context.first}")
-    dropped = identify(context) if records else {}
+    apart = [number for number, batch in numbered if batch.apart]
+    dropped = identify(context, apart) if records else {}
     context.present()
     if sum(records.values()) > sum(dropped.values()):
         absorb(context)
@@ -77,6 +84,7 @@ def put(connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch], setting
             duplicates=dropped.get(number, 0),
             rejects=rejects.get(number, 0) + len(batch.rejects),
             by_kind=by_kind.get(number, {}),
+            rejected=rejected.get(number, {}),
         )
         for reject in batch.rejects:
             context.run(
@@ -198,7 +206,7 @@ def _per_batch(context: Context, rows: str) -> dict[int, int]:
 
 
 def _put_aside_rejects(context: Context) -> dict[int, int]:
-    """Move what could not be decoded from the records to the rejects; return batch → how many."""
+    """Copy what could not be decoded from the records to the rejects; return batch → how many."""
     rows = f"FROM store.records WHERE batch >= {context.first} AND evidence = {REJECTED}"
     counts = _per_batch(context, rows)
     if counts:
@@ -206,8 +214,23 @@ def _put_aside_rejects(context: Context) -> dict[int, int]:
             INSERT INTO store.rejects
             SELECT source_no, position, error_message, encode(coalesce(body, '')) {rows}
         """)
-        context.run(f"DELETE {rows}")
     return counts
+
+
+def _rejected(context: Context, number: int, batch: Batch) -> dict[int, Rejected]:
+    """What to tell the source of a batch that waits for its outcome: position → what was rejected."""
+    if batch.settle is None:
+        return {}
+    found = context.run(f"""
+        SELECT position, count(*) FILTER (bad), first(error_message ORDER BY rowid) FILTER (bad),
+            count(*) FILTER (NOT bad)
+        FROM (SELECT *, rowid, evidence = {REJECTED} AS bad FROM store.records WHERE batch = {number})
+        GROUP BY position HAVING bool_or(bad) ORDER BY position LIMIT {MOST_TOLD}
+    """)
+    return {
+        int(str(position)): Rejected(int(str(bad)), str(reason), int(str(good)))
+        for position, bad, reason, good in found
+    }
 
 
 def _scope_number(connection: duckdb.DuckDBPyConnection, scope: str) -> int:

@@ -114,14 +114,20 @@ def insertion(
     return f"INSERT INTO store.records ({listed}) SELECT {values} FROM ({staging(select, scope, names)})"
 
 
-def identify(context: Context) -> dict[int, int]:
+def identify(context: Context, apart: Sequence[int] = ()) -> dict[int, int]:
     """Take out of ``store.records`` what was there before; return batch → how many were dropped.
 
     Spans, histories and records with an identity of their own are a set. Of any other
     record the n-th copy in one reading is the n-th copy in every reading: so copies and
     overlapping windows collapse while lines that a service legitimately wrote twice stay.
     ``store.seen`` keeps how many copies of each repeated line a reading has shown so far.
+    In the batches ``apart`` each row of the input is a reading by itself.
     """
+    # Two numbers: a reading goes on in later batches of its source, or ends with its row.
+    alone = f"s.batch IN ({', '.join(map(str, apart))})" if apart else "false"
+    reading = (
+        f"CASE WHEN {alone} THEN s.batch END, CASE WHEN {alone} THEN s.position END" if apart else "NULL"
+    )
     new = f"FROM store.records WHERE batch >= {context.first}"
     context.run(f"CREATE OR REPLACE TEMP TABLE arrived AS SELECT content, time {new}")
     context.run(f"""
@@ -149,11 +155,11 @@ def identify(context: Context) -> dict[int, int]:
             had AS (SELECT content, count(*) AS copies FROM stored GROUP BY content),
             own AS (SELECT content, source_no, count(*) AS copies FROM stored GROUP BY content, source_no),
             numbered AS (
-                SELECT s.rowid AS place, s.batch, s.source_no, s.content,
+                SELECT s.rowid AS place, s.batch, s.source_no, s.content, {alone} AS alone,
                     t.kind IN ('span', 'history') OR s.identity IS NOT NULL AS is_set,
                     coalesce(had.copies, 0) AS stored_copies,
-                    coalesce(before.copies, own.copies, 0) + row_number() OVER (
-                        PARTITION BY s.content, s.source_no ORDER BY s.batch, s.position, s.rowid
+                    CASE WHEN {alone} THEN 0 ELSE coalesce(before.copies, own.copies, 0) END + row_number() OVER (
+                        PARTITION BY s.content, s.source_no, {reading} ORDER BY s.batch, s.position, s.rowid
                     ) AS copy
                 FROM store.records AS s
                 SEMI JOIN repeated USING (content)
@@ -176,7 +182,8 @@ def identify(context: Context) -> dict[int, int]:
     """)
     context.run("""
         CREATE OR REPLACE TEMP TABLE seen_now AS
-        SELECT source_no, content, max(copy) AS copies FROM copies WHERE NOT is_set GROUP BY source_no, content
+        SELECT source_no, content, max(copy) AS copies FROM copies WHERE NOT is_set AND NOT alone
+        GROUP BY source_no, content
     """)
     context.run(
         "DELETE FROM store.seen WHERE (source_no, content) IN (SELECT (source_no, content) FROM seen_now)"

@@ -1,0 +1,4 @@
+"""Kafka topics as sources: ``collector`` reads them, ``settings`` says which and how.
+
+Needs the extra ``clew[kafka]``.
+"""

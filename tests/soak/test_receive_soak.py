@@ -1,0 +1,86 @@
+"""The receiver at length: killed again and again, flooded while its store is held by another."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.otlp.running import Command, free_ports, post
+from tests.otlp.sending import killed
+
+from clew.reconstruct import open_store
+
+pytestmark = pytest.mark.soak
+
+PROTOBUF = "application/x-protobuf"
+SENDERS, POSTS, SPANS = 64, 600, 2_000
+HELD_S = 20
+MOST_BYTES = 1_600 << 20
+"""Of the process: DuckDB's buffers, the bodies that may wait, and the libraries."""
+
+
+def test_ten_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    sent, found = killed(tmp_path / "clew.duckdb", 10, seed=7, least=2_000)
+    told = Counter({f"{sender}-{number}": 1 for sender, count in enumerate(sent) for number in range(count)})
+    assert found == told
+
+
+def test_a_store_that_is_held_slows_the_senders_and_not_the_memory(tmp_path: Path) -> None:
+    grpc_port, http_port = free_ports(2)
+    store = tmp_path / "clew.duckdb"
+    receiver = Command(store, grpc=grpc_port, http=http_port)
+    receiver.wait_until_ready()
+    left = iter(range(POSTS))
+    lock = threading.Lock()
+    answers: Counter[int] = Counter()
+
+    def send() -> None:
+        while True:
+            with lock:
+                number = next(left, None)
+            if number is None:
+                return
+            body = _request(number)
+            while True:
+                status = post(http_port, "/v1/traces", body, PROTOBUF).status
+                with lock:
+                    answers[status] += 1
+                if status != 503:
+                    break
+                time.sleep(random.uniform(0.5, 1.5))
+
+    senders = [threading.Thread(target=send) for _ in range(SENDERS)]
+    with open_store(store) as other, other.held():
+        for sender in senders:
+            sender.start()
+        time.sleep(HELD_S)
+    for sender in senders:
+        sender.join()
+    peak = _peak_bytes(receiver.process.pid)
+    status, _, _ = receiver.end()
+    assert status == 0
+    assert (set(answers), answers[200]) == ({200, 503}, POSTS)
+    with open_store(store) as opened:
+        assert opened.summary().records == POSTS * SPANS
+    assert peak < MOST_BYTES
+
+
+def _request(number: int) -> bytes:
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for place in range(SPANS):
+        span = spans.add(name="work", start_time_unix_nano=1_772_366_400_000_000_000 + place)
+        span.trace_id, span.span_id = (number + 1).to_bytes(16, "big"), (place + 1).to_bytes(8, "big")
+        span.attributes.add(key="text").value.string_value = "x" * 200
+    return request.SerializeToString()
+
+
+def _peak_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    (peak,) = (line for line in lines if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) * 1024
