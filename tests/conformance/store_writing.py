@@ -307,6 +307,17 @@ class WritingConformance(StoreCase):
         third = store.write(replace(batch([*twice, twice[0]], position="3", first=False), apart=True))
         assert (third.new, third.duplicates) == (1, 2)
 
+    def test_what_a_source_gives_again_is_known_by_its_identity_whatever_the_time(self, store: Store) -> None:
+        """A source that tells no time has another one each time it gives the same."""
+        row = {**log(1, name="A", correlation_id="f1"), "identity": "queue/1"}
+        later = {**log(2, name="A", correlation_id="f1"), "identity": "queue/1"}
+        assert store.write(batch([row])).new == 1
+        again = store.write(replace(batch([later, later], position="2", first=False), again=True))
+        assert (again.new, again.duplicates) == (0, 2)
+        nameless = {**later, "identity": None}
+        fresh = store.write(replace(batch([nameless], position="3", first=False), again=True))
+        assert (fresh.new, fresh.duplicates) == (1, 0)
+
     def test_a_position_does_not_lose_a_byte(self, store: Store) -> None:
         position = '{"offset": 18446744073709551615, "name": "žluť\\u0000\'\\"; DROP TABLE records"}'
         source = 'dir/it\'s "quoted"; -- and\ttabbed.log'

@@ -30,7 +30,9 @@ class Entry(NamedTuple):
 COMMANDS: tuple[Entry, ...] = (
     Entry("demo", "demo", "Start", "Run four bundled workflows and look at what they wrote."),
     Entry("ingest", "ingest", "Start", "Read files, folders or stdin into the store."),
-    Entry("collect", "collect", "Start", "Read what brokers hold, and go on as more comes (Kafka)."),
+    Entry(
+        "collect", "collect", "Start", "Read what brokers hold, and go on as more comes (Kafka, RabbitMQ)."
+    ),
     Entry("receive", "receive", "Start", "Take traces and logs that services push (OTLP, Zipkin)."),
     Entry("flows", "flows", "Ask", "List flows: completed, stuck, failed, and why."),
     Entry("stuck", "flows", "Ask", "List the flows that wait for something overdue."),

@@ -18,6 +18,7 @@ from clew.cli.collecting import reading_options
 from clew.cli.errors import UsageMistake
 from clew.cli.kafka_source import kafka_collector, kafka_options
 from clew.cli.options import Context, option
+from clew.cli.rabbitmq_source import rabbitmq_collector, rabbitmq_options
 from clew.cli.settings import unknown
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ def _kafka(**_given: Any) -> None: ...
 
 
 @click.command()
+@rabbitmq_options
+@reading_options
+def _rabbitmq(**_given: Any) -> None: ...
+
+
+@click.command()
 @option("--path", "paths", env="COLLECT_PATH", multiple=True, required=True, help="A file, folder or glob.")
 @option("--format", "format_", env="COLLECT_FORMAT", help="Its format, instead of recognising it by content.")
 @reading_options
@@ -55,6 +62,10 @@ def _files(**_given: Any) -> None: ...
 
 def _kafka_collector(given: Mapping[str, Any], settings: Reading, tell: Tell) -> Collector:
     return kafka_collector(given, settings=settings, follow=True, tell=tell)
+
+
+def _rabbitmq_collector(given: Mapping[str, Any], settings: Reading, tell: Tell) -> Collector:
+    return rabbitmq_collector(given, settings=settings, follow=True, tell=tell)
 
 
 def _files_collector(given: Mapping[str, Any], settings: Reading, tell: Tell) -> Collector:
@@ -69,6 +80,7 @@ def _files_collector(given: Mapping[str, Any], settings: Reading, tell: Tell) ->
 KINDS: dict[str, Kind] = {
     "files": Kind(_files, _files_collector),
     "kafka": Kind(_kafka, _kafka_collector),
+    "rabbitmq": Kind(_rabbitmq, _rabbitmq_collector),
 }
 
 

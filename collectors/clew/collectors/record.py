@@ -260,6 +260,9 @@ class Batch:
     apart: bool = False
     """Every row of ``raw`` is an input of its own, such as a request that may be sent again:
     identical lines are counted within it alone."""
+    again: bool = False
+    """Something in it may have been stored before under another time, because a source that
+    tells none gave it again: an identity is looked for whatever its record's time."""
     settle: Callable[[Outcome], None] | None = None
     """For a source that waits for an answer or an acknowledgement: called once by whoever
     stores the batch, in whatever thread, after its transaction is committed, or when it

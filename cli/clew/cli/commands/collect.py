@@ -8,6 +8,7 @@ import click
 
 from clew.cli.collecting import Joining, Live, joining_options
 from clew.cli.commands.collect_kafka import kafka
+from clew.cli.commands.collect_rabbitmq import rabbitmq
 from clew.cli.exits import Exit
 from clew.cli.options import Context
 
@@ -39,3 +40,4 @@ def collect(ctx: click.Context, /, **given: Any) -> int:
 
 
 collect.add_command(kafka)
+collect.add_command(rabbitmq)

@@ -67,7 +67,8 @@ def put(connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch], setting
         context.run(f"DELETE FROM store.records WHERE batch >= {context.first} AND evidence = {REJECTED}")
     records = _per_batch(context, f"FROM store.records WHERE batch >= {context.first}")
     apart = [number for number, batch in numbered if batch.apart]
-    dropped = identify(context, apart) if records else {}
+    again = [number for number, batch in numbered if batch.again]
+    dropped = identify(context, apart, again) if records else {}
     context.present()
     if sum(records.values()) > sum(dropped.values()):
         absorb(context)

@@ -114,14 +114,15 @@ def insertion(
     return f"INSERT INTO store.records ({listed}) SELECT {values} FROM ({staging(select, scope, names)})"
 
 
-def identify(context: Context, apart: Sequence[int] = ()) -> dict[int, int]:
+def identify(context: Context, apart: Sequence[int] = (), again: Sequence[int] = ()) -> dict[int, int]:
     """Take out of ``store.records`` what was there before; return batch → how many were dropped.
 
     Spans, histories and records with an identity of their own are a set. Of any other
     record the n-th copy in one reading is the n-th copy in every reading: so copies and
     overlapping windows collapse while lines that a service legitimately wrote twice stay.
     ``store.seen`` keeps how many copies of each repeated line a reading has shown so far.
-    In the batches ``apart`` each row of the input is a reading by itself.
+    In the batches ``apart`` each row of the input is a reading by itself; what has an
+    identity in the batches ``again`` may have been stored under another time.
     """
     # Two numbers: a reading goes on in later batches of its source, or ends with its row.
     alone = f"s.batch IN ({', '.join(map(str, apart))})" if apart else "false"
@@ -129,18 +130,26 @@ def identify(context: Context, apart: Sequence[int] = ()) -> dict[int, int]:
         f"CASE WHEN {alone} THEN s.batch END, CASE WHEN {alone} THEN s.position END" if apart else "NULL"
     )
     new = f"FROM store.records WHERE batch >= {context.first}"
-    context.run(f"CREATE OR REPLACE TEMP TABLE arrived AS SELECT content, time {new}")
+    timeless = f"batch IN ({', '.join(map(str, again))}) AND identity IS NOT NULL" if again else "false"
+    context.run(f"CREATE OR REPLACE TEMP TABLE arrived AS SELECT content, time, {timeless} AS timeless {new}")
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE stored AS
         SELECT r.content, r.source_no FROM store.records AS r
-        SEMI JOIN arrived AS s ON s.content = r.content AND s.time = r.time
+        SEMI JOIN (FROM arrived WHERE NOT timeless) AS s ON s.content = r.content AND s.time = r.time
         WHERE r.batch < {context.first}
           AND r.time BETWEEN (SELECT min(time) FROM arrived) AND (SELECT max(time) FROM arrived)
         UNION ALL
         SELECT r.content, r.source_no FROM store.records AS r
-        SEMI JOIN (FROM arrived WHERE time IS NULL) AS s ON s.content = r.content
+        SEMI JOIN (FROM arrived WHERE time IS NULL AND NOT timeless) AS s ON s.content = r.content
         WHERE r.batch < {context.first} AND r.time IS NULL
     """)
+    if again:
+        context.run(f"""
+            INSERT INTO stored
+            SELECT r.content, r.source_no FROM store.records AS r
+            SEMI JOIN (FROM arrived WHERE timeless) AS s ON s.content = r.content
+            WHERE r.batch < {context.first}
+        """)
     context.run("""
         CREATE OR REPLACE TEMP TABLE repeated AS
         SELECT content FROM arrived GROUP BY content HAVING count(*) > 1
