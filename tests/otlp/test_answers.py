@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.otlp.running import Running, logs, one_span, running, traces
+from tests.otlp.running import PATIENCE_S, Running, logs, one_span, running, traces
 
 from clew.collectors.otlp.desk import Limits
 from clew.collectors.otlp.receiver import Pace
@@ -176,6 +177,10 @@ def test_a_store_that_cannot_be_written_puts_senders_off_until_it_can(tmp_path: 
             assert status.details[0].Unpack(info)
             assert info == RetryInfo.FromString(told["google.rpc.retryinfo-bin"])
             assert info.retry_delay.seconds == 1
+            deadline = time.monotonic() + PATIENCE_S
+            while not here.trouble:
+                assert time.monotonic() < deadline, "the store was never found held"
+                time.sleep(0.01)
         while (said := here.post("/v1/traces", traces(one_span(1)))).status == 503:
             pass
         assert said.status == 200
