@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 BEAM = 256
-"""Sets of what is taken that are followed on at a time."""
+"""Sets of what is taken that are followed on at a time; fewer where pairs are so many that it took long."""
+WORK = 20_000_000
+"""Times that a set and a pair are looked at together, about ten seconds' worth."""
 NEGLIGIBLE = 1e-6
 """Odds of so small a share of the best that either side has are none."""
 
@@ -36,7 +38,7 @@ def assign(pairs: Iterable[Edge]) -> list[Assigned]:
 
     The sum goes from right to right and knows only which lefts are taken that a later one may
     still want; where the numbers of both follow time these are few. Where they are many, the
-    :data:`BEAM` likeliest sets are followed on. (Belief propagation, which needs no such
+    likeliest sets are followed on, :data:`BEAM` at most. (Belief propagation, which needs no such
     bound, is sure of one assignment where two are about as likely.)
     """
     edges = list(pairs)
@@ -45,8 +47,9 @@ def assign(pairs: Iterable[Edge]) -> list[Assigned]:
     for number, (_, right, _) in enumerate(edges):
         by_right.setdefault(right, []).append(number)
     kept = _worth(edges, by_right)
+    beam = max(1, min(BEAM, WORK // max(len(kept), 1)))
     for component in _components(edges, kept):
-        _sum(edges, component, marginal)
+        _sum(edges, component, marginal, beam)
     found = []
     for right, numbers in by_right.items():
         ranked = sorted(numbers, key=lambda number: (-marginal[number], edges[number][0]))
@@ -114,7 +117,7 @@ def _rights(edges: Sequence[Edge], component: Sequence[int]) -> list[_Right]:
     ]
 
 
-def _forward(rights: Sequence[_Right]) -> list[dict[int, float]]:
+def _forward(rights: Sequence[_Right], beam: int) -> list[dict[int, float]]:
     """Before each right and after the last: set of taken lefts → weight of all ways to it."""
     layers = [{0: 1.0}]
     for choices, mask in rights:
@@ -125,16 +128,16 @@ def _forward(rights: Sequence[_Right]) -> list[dict[int, float]]:
                 if not taken & bit:
                     state = (taken | bit) & mask
                     after[state] = after.get(state, 0.0) + weight * odds
-        likeliest = sorted(after.items(), key=lambda item: -item[1])[:BEAM]
+        likeliest = sorted(after.items(), key=lambda item: -item[1])[:beam]
         whole = sum(weight for _, weight in likeliest)
         layers.append({state: weight / whole for state, weight in likeliest})
     return layers
 
 
-def _sum(edges: Sequence[Edge], component: Sequence[int], marginal: list[float]) -> None:
+def _sum(edges: Sequence[Edge], component: Sequence[int], marginal: list[float], beam: int) -> None:
     """Set the marginals of one component's edges, backward over what :func:`_forward` found."""
     rights = _rights(edges, component)
-    layers = _forward(rights)
+    layers = _forward(rights, beam)
     later = dict.fromkeys(layers.pop(), 1.0)
     for (choices, mask), layer in zip(reversed(rights), reversed(layers), strict=True):
         ways: dict[int, float] = {}
