@@ -18,6 +18,7 @@ from clew.reconstruct.causes import REFINES, RULES, Action, Cause, Clue
 from clew.reconstruct.learned import Asked, LearnedEnd, LearnedStep, LearnedType, Model
 from clew.reconstruct.model import Change as GroupChange
 from clew.reconstruct.model import (
+    Continuation,
     Flow,
     FlowGroup,
     KeyReport,
@@ -150,6 +151,7 @@ def test_every_environment_variable_that_the_code_reads_is_documented() -> None:
         ("clew why", Action, {}),
         ("clew why", Cause, {"name": "cause"}),
         ("clew show", Step, {}),
+        ("clew show", Continuation, {}),
         ("clew sources", SourceStatus, {}),
         ("clew sources", StoredReject, {}),
         ("clew keys", KeyReport, {"key_class": "class"}),

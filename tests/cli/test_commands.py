@@ -151,7 +151,7 @@ def test_why_json_is_one_documented_object(shop: Path, run_in: Callable[[Path], 
     assert (told["schema"], told["cause"], told["refined_cause"]) == (1, "never_published", "never_published")
     assert told["sentence"].startswith("order shop-3-c9 waits for OrderShipped since ")
     (cause,) = told["causes"]
-    assert list(cause) == ["cause", "explains", "said", "clues", "next"]
+    assert list(cause) == ["cause", "explains", "inferred", "likelihood", "said", "clues", "next"]
     assert cause["clues"][0] == {
         "said": "the last step: PaymentCharged by payment",
         "time": "2026-01-31T12:00:20.500000Z",

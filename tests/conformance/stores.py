@@ -11,6 +11,7 @@ from tests.conformance.records import START
 from tests.conformance.store_asking import AskingConformance
 from tests.conformance.store_case import Open, as_able
 from tests.conformance.store_changing import ChangingConformance
+from tests.conformance.store_continuing import ContinuingConformance
 from tests.conformance.store_grouping import GroupingConformance
 from tests.conformance.store_learning import LearningConformance
 from tests.conformance.store_reporting import EVERY, PAID, ReportingConformance
@@ -30,6 +31,7 @@ class StoreConformance(
     ReportingConformance,
     GroupingConformance,
     LearningConformance,
+    ContinuingConformance,
 ):
     """Derive, and override :meth:`open_store`."""
 
@@ -56,6 +58,9 @@ class StoreConformance(
         assert store.variants(EVERY) == VariantReport(0, 0, ())
         assert store.steps(EVERY) == store.steps(EVERY, START) == []
         assert store.compare(Window(None, START), Window(START, None), EVERY) == Comparison(0, 0, ())
+        assert store.continuations() == store.continuations(START, around=START) == []
+        with store.joining([]):
+            assert list(store.flows(FlowFilter())) == []
         assert store.fitness((), EVERY) == []
         assert store.fitness((PAID,), EVERY, START) == [Fitness("order", 0, 0, None, 0, (), 0)]
         assert store.settings() == Settings()

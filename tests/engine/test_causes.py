@@ -1,8 +1,9 @@
 """Causes are what ``fixtures/causes`` says: which hold, in which order, by which records.
 
 An expected flow gives what is compared of it: the stored ``cause``, the ``sentence``, and
-its ``status`` where that is what the case is about, and all of ``causes`` in their order, each with its ``said``, its ``clues`` (``label: text``) and
-what to do ``next``.
+its ``status`` where that is what the case is about, and all of ``causes`` in their order, each
+with its ``said``, its ``clues`` (``label: text``) and what to do ``next``. With ``continued`` it
+is asked where flows likely go on.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ def test_a_cause_holds_as_its_fixture_shows(case: Case, tmp_path: Path) -> None:
     with open_store(tmp_path / "clew.duckdb", settings=settings_of(case.settings, tmp_path)) as store:
         put(store, case)
         for expected in case.expect:
+            at = when(expected["at"])
+            continued = store.continuations(at) if expected.get("continued") else []
             for entry in expected["flows"]:
-                told = why(store, entry["flow"], "", when(expected["at"]))
+                told = why(store, entry["flow"], "", at, continued=continued)
                 assert told is not None, entry["flow"]
                 found = [*differences(told, entry, case)]
                 assert not found, f"{case.shows}\n{entry['flow']}\n" + "\n".join(found)

@@ -73,6 +73,31 @@ def test_what_fails_within_a_write_leaves_nothing_of_it(opened: Callable[..., Du
     assert counts(file) == {1: 1, 3: 1}
 
 
+def test_what_is_shown_instead_of_the_file_goes_with_its_block_however_that_ends(
+    opened: Callable[..., DuckFile],
+) -> None:
+    file = opened()
+    add(file, 1)
+
+    def twice(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("CREATE VIEW store.records AS FROM kept.records UNION ALL FROM kept.records")
+
+    with file.reading_through(twice) as connection:
+        assert connection.execute("SELECT count(*) FROM store.records").fetchall() == [(2,)]
+    with file.reading(), file.reading_through(twice):
+        assert counts(file) == {1: 2}
+    assert counts(file) == {1: 1}
+
+    def fail() -> None:
+        with file.reading(), file.reading_through(twice) as connection:
+            connection.execute("SELECT no_such_column")
+
+    with pytest.raises(StoreError, match="no_such_column"):
+        fail()
+    add(file, 2)
+    assert counts(file) == counts(opened()) == {1: 1, 2: 1}
+
+
 def test_a_block_within_a_block_sees_the_same_and_a_write_may_not_be_nested(
     opened: Callable[..., DuckFile],
 ) -> None:

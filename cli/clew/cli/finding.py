@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clew.cli.errors import NothingFound, UsageMistake
-from clew.cli.options import as_json, as_of, scoped, stored
+from clew.cli.options import as_json, as_of, joined, scoped, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from clew.cli.options import Context
     from clew.cli.terminal import Terminal
@@ -30,20 +31,17 @@ def of_one_flow(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def looking(context: Context, as_of: str | None) -> Iterator[Store]:
-    """The store for the few questions about one flow. Of now they see one state; of earlier each lives through it."""
-    with context.store() as store, store.held() if as_of is None else nullcontext():
+def looking(context: Context, as_of: str | None, *, held: bool = True) -> Iterator[Store]:
+    """The store for the few questions about one flow. Of now they see one state; of earlier each lives through it.
+
+    Without ``held`` others have their turn between them.
+    """
+    with context.store() as store, store.held() if held and as_of is None else nullcontext():
         yield store
 
 
-def only(store: Store, text: str, scope: str | None, command: str, terminal: Terminal) -> Match | None:
-    """The flow that ``text`` leads to; None where it leads to several, which are told then.
-
-    Raises:
-        NothingFound: it leads to none.
-        UsageMistake: it is empty.
-    """
-    found = matches(store, text, scope)
+def only(found: list[Match], text: str, command: str, terminal: Terminal) -> Match | None:
+    """The flow that ``text`` leads to; None where it leads to several, which are told then."""
     if len(found) == 1:
         return found[0]
     choose(found, text, command, terminal)
@@ -70,6 +68,20 @@ def matches(store: Store, text: str, scope: str | None) -> list[Match]:
     if not flows:
         raise nothing(text, scope)
     return list(flows.values())
+
+
+@contextmanager
+def looked_up(
+    store: Store, text: str, scope: str | None, as_of: datetime | None, least: float | None
+) -> Iterator[list[Match]]:
+    """:func:`matches`; unless ``least`` is None, in a store that joins what likely belongs together around them."""
+    found = matches(store, text, scope)
+    if least is None:
+        yield found
+        return
+    told = store.flow(found[0].flow_id, found[0].scope, as_of, 1)
+    with joined(store, least, as_of, told.flow.last if told is not None else None):
+        yield matches(store, text, scope)
 
 
 def choose(found: list[Match], text: str, command: str, terminal: Terminal) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from clew.cli.flow_notes import Notes, owed_phrase
 from clew.cli.units import count, duration, microseconds, moment
+from clew.reconstruct.causes.wording import likely
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,13 +33,19 @@ def head(detail: FlowDetail, look: Look, told: Why | None = None) -> Iterator[Li
     else:
         yield title
         yield status
-    fields = [*_facts(flow, detail.as_of, told), *_keys(flow), *_links(detail)]
+    fields = [*_facts(flow, detail.as_of, told), *_joined(detail), *_keys(flow), *_links(detail)]
     names = [look.line(name).cells for name, value, _ in fields if value]
     width = min(max(LEAST_FIELD, *names), MOST_FIELD)
     for name, value, style in fields:
         if value:
             first = look.line(name, "faint").fit(width, look.glyphs.cut).pad(width + 1)
             yield from look.wrap(value, style, first=first)
+
+
+def _joined(detail: FlowDetail) -> Iterator[tuple[str, str, str]]:
+    if detail.flow.inferred is not None:
+        told = f"inferred {likely(detail.flow.inferred)}: with {count(len(detail.joined), 'likely continuation')}"
+        yield "joined", told, "warning"
 
 
 def _keys(flow: Flow) -> Iterator[tuple[str, str, str]]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from clew.reconstruct.model import (
+        Continuation,
         Flow,
         FlowDetail,
         FlowGroup,
@@ -58,6 +59,7 @@ def flow(found: Flow) -> dict[str, Any]:
         "services": list(found.services),
         "keys": {name: list(values) for name, values in found.keys.items()},
         "evidence": dict(found.evidence),
+        "inferred": found.inferred,
     }
 
 
@@ -105,7 +107,27 @@ def detail(found: FlowDetail, refined: str | None) -> dict[str, Any]:
         "steps": [step(one) for one in found.steps],
         "loose": [observation(one) for one in found.loose],
         "links": [{"flow_id": link.flow_id, "kind": link.kind, "via": link.via} for link in found.links],
+        "joined": [continuation(one) for one in found.joined],
         "truncated": found.truncated,
+    }
+
+
+def continuation(one: Continuation) -> dict[str, Any]:
+    """Where a flow likely goes on; durations are in microseconds."""
+    return {
+        "flow_id": one.flow_id,
+        "scope": one.scope,
+        "continued": one.continued,
+        "likelihood": one.likelihood,
+        "second": one.second,
+        "after": one.after,
+        "after_id": one.after_id,
+        "service": one.service,
+        "step": one.step,
+        "time": time(one.time),
+        "lag_us": one.lag_us,
+        "usual_us": list(one.usual_us) if one.usual_us else None,
+        "agree": list(one.agree),
     }
 
 

@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clew.cli.units import count, duration
+from clew.reconstruct.causes.wording import likely
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from clew.cli.flow_tree import Fold
     from clew.cli.flow_view import Details
     from clew.cli.look import Line, Look
-    from clew.reconstruct.model import Flow, Observation, Step
+    from clew.reconstruct.model import Continuation, Flow, Observation, Step
 
 _MOST_LINES = 3
 """Lines of one note unless everything is asked for."""
@@ -76,6 +77,8 @@ class Notes(NamedTuple):
     flow: Flow
     look: Look
     details: Details
+    joined: Sequence[Continuation] = ()
+    """Where the flow was joined with what it likely goes on as."""
 
     def under(self, step: Step, parent: Step | None, start: Line) -> Iterator[Line]:
         """What is odd about a step; then its logs and evidence, where they are asked for."""
@@ -104,6 +107,14 @@ class Notes(NamedTuple):
         if step.missing_parent and parent is not None:
             said = f"{glyphs.warn} its parent {step.missing_parent} is not stored"
             yield from self._note(start, said, "warning")
+        for one in self.joined:
+            if (step.start, step.service) == (one.time, one.service):
+                usual = " to ".join(duration(us) for us in one.usual_us or ())
+                said = (
+                    f"{glyphs.note} inferred {likely(one.likelihood)}: {one.continued} likely goes on here, "
+                    f"{duration(one.lag_us)} after {one.after}" + (f" (usually {usual})" if usual else "")
+                )
+                yield from self._note(start, said, "warning")
         if is_owed(step, self.flow):
             yield from self._note(start, f"{glyphs.clock} {_still_owed(self.flow)}", "stuck")
 

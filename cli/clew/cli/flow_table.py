@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from clew.cli.look import Line, Look
-    from clew.reconstruct.model import Flow, Summary
+    from clew.reconstruct.model import Continuation, Flow, Summary
 
 COLUMNS = (
     Column("STATUS", 1, 15),
@@ -76,7 +76,27 @@ def why(flow: Flow) -> str:
             # What is owed longest is not what the cause is about: they must not read as one.
             owed = f"lacks {owed}"
     said = ": ".join(part for part in (flow.cause, owed) if part)
-    return ", ".join(part for part in (said, "late" if flow.late else "") if part)
+    return ", ".join(part for part in (said, "late" if flow.late else "", _joined(flow)) if part)
+
+
+def _joined(flow: Flow) -> str:
+    if flow.inferred is None:
+        return ""
+    from clew.reconstruct.causes.wording import likely
+
+    return f"inferred {likely(flow.inferred)}"
+
+
+def inference(joined: Sequence[Continuation], least: float, look: Look) -> Iterator[Line]:
+    """How many flows are not observed as one but likely are."""
+    if not joined:
+        yield from look.wrap(
+            f"no flow likely goes on under another ID (likelihood {least:g} or more)", first=look.line()
+        )
+        return
+    flows = {(one.scope, one.continued) for one in joined}
+    said = f"{count(len(flows), 'flow')} joined with what likely came before, inferred {least:g} or more"
+    yield from look.wrap(said, "warning", first=look.line())
 
 
 def matched(summary: Summary, listed: int, look: Look, *, more: bool) -> Iterator[Line]:

@@ -19,7 +19,7 @@ MOST_ROWS = 500
 """Rows of one flow unless all are asked for."""
 NO_TROUBLE: frozenset[str] = frozenset()
 RAILS = 64
-GUESSED = frozenset({"time", "trace"})
+GUESSED = frozenset({"time", "trace", "inferred"})
 """How a parent may be known without anything that names it."""
 
 

@@ -48,7 +48,7 @@ class Columns(NamedTuple):
 
 def view(detail: FlowDetail, look: Look, details: Details, told: Why | None = None) -> Iterator[Line]:
     """The whole answer of ``clew show``."""
-    notes = Notes(detail.flow, look, details)
+    notes = Notes(detail.flow, look, details, detail.joined)
     yield from head(detail, look, told)
     if detail.steps:
         yield look.line()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,9 +12,10 @@ from clew.cli.errors import UsageMistake
 from clew.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from clew.reconstruct.model import Continuation
     from clew.reconstruct.store import Store
 
 Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
@@ -108,6 +110,42 @@ def as_of(command: Decorated) -> Decorated:
         type=MOMENT,
         help="Judge as if it were this time. Default: the newest plausible record.",
     )(command)
+
+
+def inferring(command: Decorated) -> Decorated:
+    """``--inferred`` and ``--likelihood``."""
+    for decorate in (
+        option(
+            "--likelihood",
+            env="LIKELIHOOD",
+            type=click.FloatRange(0.5, 1, min_open=True),
+            metavar="P",
+            default=0.9,
+            show_default=True,
+            help="With --inferred: only what is at least so likely.",
+        ),
+        option(
+            "--inferred",
+            env="INFERRED",
+            is_flag=True,
+            help="Join flows with what they likely go on as under other IDs, where a service dropped theirs.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+@contextmanager
+def joined(
+    store: Store, least: float | None, as_of: datetime | None, around: datetime | None = None
+) -> Iterator[list[Continuation]]:
+    """Within the block the store joins what belongs together with a likelihood of ``least``; nothing for None."""
+    if least is None:
+        yield []
+        return
+    found = store.continuations(as_of, least, around)
+    with store.joining(found, as_of):
+        yield found
 
 
 def as_json(command: Decorated) -> Decorated:
@@ -251,6 +289,8 @@ __all__ = [
     "as_of",
     "at_most",
     "common",
+    "inferring",
+    "joined",
     "limited",
     "moment",
     "option",

@@ -29,6 +29,7 @@ def cause(one: Cause) -> dict[str, Any]:
         "cause": one.name,
         "explains": one.explains,
         "inferred": one.inferred,
+        "likelihood": one.likelihood,
         "said": one.said,
         "clues": [clue(seen) for seen in one.clues],
         "next": [action(what) for what in one.next],

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from clew.cli.units import count, moment
+from clew.reconstruct.causes.wording import likely
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -19,7 +20,13 @@ MOST_CLUES = 5
 MOST_ACTIONS = 5
 
 
-def why_view(told: Why, look: Look, commands: Collection[str], *, everything: bool) -> Iterator[Line]:
+SILENT = frozenset({"never_consumed", "never_published", "consumed_no_reaction"})
+"""Causes that a service which dropped the flow's IDs would leave behind, too."""
+
+
+def why_view(
+    told: Why, look: Look, commands: Collection[str], *, everything: bool, inferred: bool = False
+) -> Iterator[Line]:
     """The sentence; each cause with its evidence; what to do next."""
     flow = told.detail.flow
     yield from look.wrap(told.sentence, "strong", first=look.line(), again=look.line())
@@ -34,16 +41,30 @@ def why_view(told: Why, look: Look, commands: Collection[str], *, everything: bo
             f"{count(told.detail.truncated, 'record')} were not looked at: the flow is larger than the limit"
         )
         yield from look.wrap(left, "warning", first=look.line())
-    actions = list(_actions(told, commands))
+    actions = list(_actions(told, commands))[:MOST_ACTIONS]
+    if told.cause in SILENT and not inferred:
+        actions.append(_elsewhere(told))
     if actions:
         yield look.line()
         yield look.line("next:", "heading")
-        for action in actions[:MOST_ACTIONS]:
+        for action in actions:
             yield from _action(action, look)
+
+
+def _elsewhere(told: Why) -> Action:
+    from clew.reconstruct.causes import Action
+
+    flow = told.detail.flow
+    scope = ("--scope", flow.scope) if flow.scope else ()
+    return Action(
+        "see whether it likely goes on under another ID", ("why", flow.flow_id, "--inferred", *scope)
+    )
 
 
 def _cause(cause: Cause, flow: Flow, look: Look, *, told_above: bool, everything: bool) -> Iterator[Line]:
     name = look.line("  ").add(cause.name, str(flow.status) if cause.explains else "warning")
+    if cause.likelihood is not None:
+        name.add(f" (inferred {likely(cause.likelihood)})", "warning")
     if told_above and cause.explains:
         yield name
     else:

@@ -63,6 +63,9 @@ class StepKind(StrEnum):
 SILENT_AFTER = timedelta(minutes=15)
 """A source whose watermark lies longer than this before ``as_of`` is silent."""
 
+LIKELY = 0.9
+"""Likelihood from which a continuation is suggested, unless another is asked for."""
+
 OWED_CAUSES = {
     "handling": "never_consumed",
     "end": "slow_step",
@@ -129,6 +132,8 @@ class Flow:
     """Other IDs of the flow by name, at most 20 values each."""
     evidence: Mapping[str, int]
     """Evidence → number of records."""
+    inferred: float | None = None
+    """How likely all of it is one flow, where it was joined with likely continuations; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ class Step:
     parent: int | None
     """ID of the step that caused this one, as happens-before tells; None for a root."""
     via: str | None
-    """How ``parent`` is known: span, causation, message, link or time."""
+    """How ``parent`` is known: span, causation, message, link or time; or inferred, of a likely continuation."""
     kind: StepKind
     name: str
     service: str | None
@@ -235,6 +240,8 @@ class FlowDetail:
     """Of a flow that waits: how far those came who handle in the partitions of its messages."""
     p99_us: int | None = None
     """Within what time what it waits for came in 99 of 100 flows of its type; None where too few tell."""
+    joined: tuple[Continuation, ...] = ()
+    """The likely continuations of which it is put together, by time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +416,37 @@ class KeyReport:
     max_records_per_value: int
     suspect: str | None
     """Why the class looks wrong, with numbers, and what to set; None where it looks right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """A flow that likely goes on under another ID, because a service dropped the first: inferred, never observed."""
+
+    flow_id: str
+    """The flow that breaks off."""
+    scope: str
+    continued: str
+    """ID of the flow that goes on where it broke off."""
+    likelihood: float
+    """Between 0 and 1, among all ways in which flows that break off and others that begin may belong together."""
+    second: float
+    """Likelihood of the next best flow that may have broken off there."""
+    after: str
+    """The last event before the break."""
+    after_id: str | None
+    """Its event ID; None where it has none."""
+    service: str | None
+    """Who dropped the ID: the service that works on that event."""
+    step: str
+    """The first step after the break."""
+    time: datetime
+    """When that was."""
+    lag_us: int
+    """From the last step before the break to the first after it."""
+    usual_us: tuple[int, int] | None
+    """Between which lags nine tenths of such steps follow each other; None where a definition alone tells of them."""
+    agree: tuple[str, ...]
+    """Values that both have and few others do, the rarest first, each after its name."""
 
 
 @dataclass(frozen=True, slots=True)

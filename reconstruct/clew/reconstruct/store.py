@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
 
+from clew.reconstruct.model import LIKELY
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from clew.reconstruct.learned import Asked, Model, Transition
     from clew.reconstruct.model import (
         Changed,
+        Continuation,
         Flow,
         FlowDetail,
         FlowFilter,
@@ -114,6 +117,29 @@ class Store(Protocol):
 
     def groups(self, which: FlowFilter, by: GroupBy, as_of: datetime | None = None) -> list[FlowGroup]:
         """Flows by what they have in common, the largest group first; ``which.limit`` counts groups."""
+        ...
+
+    def continuations(
+        self, as_of: datetime | None = None, least: float = LIKELY, around: datetime | None = None
+    ) -> list[Continuation]:
+        """Where flows likely go on under other IDs, the likeliest first, ties by the IDs; [] for none.
+
+        A flow continues at most one other, and each event that a service did not act on is
+        continued by at most one. ``least`` lies between 0.5 and 1: what is likelier than not
+        contradicts nothing else that is. Of many flows the newest are looked at, or those
+        around the time given: so many that it takes seconds. Others have their turn during most of it.
+        """
+        ...
+
+    def joining(
+        self, found: Sequence[Continuation], as_of: datetime | None = None
+    ) -> AbstractContextManager[None]:
+        """Within the block every question (at ``as_of``) regards a flow and its continuations as one.
+
+        It goes by the first one's ID, to which those of its continuations lead; its status,
+        its cause and all counts are judged anew, and :attr:`Flow.inferred` says how likely it
+        is. Nothing is stored. It stands within no other such block, and within no :meth:`held`.
+        """
         ...
 
     def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:

@@ -10,7 +10,7 @@ import click
 
 from clew.cli.errors import NothingFound, UsageMistake
 from clew.cli.exits import Exit
-from clew.cli.finding import looking, nothing, only
+from clew.cli.finding import looking, matches, nothing, only
 from clew.cli.narrowing import Asked, narrowing
 from clew.cli.options import Context, as_json, as_of, at_most, common, limited, moment, option, scoped, stored
 
@@ -104,7 +104,7 @@ def _of_flow(context: Context, id_: str, scope: str | None, as_of: str | None) -
     from clew.reconstruct.definition_from_flow import from_flow
 
     with looking(context, as_of) as store:
-        match = only(store, id_, scope, "define --from-flow", context.terminal)
+        match = only(matches(store, id_, scope), id_, "define --from-flow", context.terminal)
         if match is None:
             return None
         at = moment(as_of, lambda: store.summary().as_of)

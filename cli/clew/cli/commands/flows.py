@@ -16,6 +16,8 @@ from clew.cli.options import (
     as_json,
     as_of,
     at_most,
+    inferring,
+    joined,
     limited,
     moment,
     option,
@@ -24,9 +26,10 @@ from clew.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from clew.cli.look import Line
     from clew.cli.terminal import Terminal
     from clew.reconstruct.model import Flow, FlowFilter, Summary
     from clew.reconstruct.store import Store
@@ -116,6 +119,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
                 is_flag=True,
                 help="Go on with each flow as it changes, until Ctrl-C.",
             ),
+            inferring,
             as_of,
             as_json,
             option(
@@ -201,28 +205,38 @@ def _list(context: Context, statuses: tuple[str, ...], given: dict[str, Any]) ->
 
         at = moment(given["as_of"], newest)
         which = _which(statuses, given, at, newest)
-        if given["by"]:
-            listed = _group(terminal, store, which, given, at)
-        elif given["as_json"]:
-            from clew.cli import flow_json
+        with joined(store, given["likelihood"] if given["inferred"] else None, at) as continued:
+            if given["by"]:
+                listed = _group(terminal, store, which, given, at)
+            elif given["as_json"]:
+                from clew.cli import flow_json
 
-            listed = 0
-            for listed, found in enumerate(store.flows(which, at), 1):  # noqa: B007  the last number counts
-                terminal.json(flow_json.flow(found))
-        else:
-            listed = len(_table(terminal, store, which, at))
-        if given["exit_code"] and listed:
-            return Exit.FOUND
-        wanted = [status for status in given["fail_on"] if not statuses or status in statuses]
-        if wanted and any(store.flows(replace(which, statuses=_statuses(wanted), limit=1), at)):
-            return Exit.FOUND
+                listed = 0
+                for listed, found in enumerate(store.flows(which, at), 1):  # noqa: B007  the last number counts
+                    terminal.json(flow_json.flow(found))
+            else:
+                from clew.cli.flow_table import inference
+
+                told = inference(continued, given["likelihood"], terminal.look) if given["inferred"] else ()
+                listed = len(_table(terminal, store, which, at, told=told))
+            if given["exit_code"] and listed:
+                return Exit.FOUND
+            wanted = [status for status in given["fail_on"] if not statuses or status in statuses]
+            if wanted and any(store.flows(replace(which, statuses=_statuses(wanted), limit=1), at)):
+                return Exit.FOUND
     return Exit.FINE
 
 
 def _table(
-    terminal: Terminal, store: Store, which: FlowFilter, at: datetime | None = None, *, hint: bool = True
+    terminal: Terminal,
+    store: Store,
+    which: FlowFilter,
+    at: datetime | None = None,
+    *,
+    hint: bool = True,
+    told: Iterable[Line] = (),
 ) -> list[Flow]:
-    """Print the flows as a table and how the store stands; give what was listed."""
+    """Print the flows as a table, what is ``told`` of it, and how the store stands; give what was listed."""
     from dataclasses import replace
 
     from clew.cli.flow_table import flow_table, matched, standing
@@ -234,6 +248,7 @@ def _table(
     summary = store.summary(at)
     terminal.out(flow_table(page, terminal.look))
     terminal.out(matched(summary, len(page), terminal.look, more=more))
+    terminal.out(told)
     terminal.out(standing(summary, terminal.look))
     if page and hint:
         terminal.hint(f"clew show {_word(page[0].flow_id)} draws the first; clew why says why it is so")
@@ -242,7 +257,13 @@ def _table(
 
 def _agree(given: dict[str, Any]) -> None:
     """Refuse what ``--follow`` cannot go with."""
-    others = {"by": "--by", "as_of": "--as-of", "exit_code": "--exit-code", "fail_on": "--fail-on"}
+    others = {
+        "by": "--by",
+        "as_of": "--as-of",
+        "exit_code": "--exit-code",
+        "fail_on": "--fail-on",
+        "inferred": "--inferred",
+    }
     for name, flag in others.items():
         if given["follow"] and given[name]:
             raise UsageMistake(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from clew.cli.exits import Exit
-from clew.cli.finding import looking, nothing, of_one_flow, only
-from clew.cli.options import Context, moment, option
+from clew.cli.finding import looked_up, looking, nothing, of_one_flow, only
+from clew.cli.options import Context, inferring, moment, option
 
 LIMIT = 20_000
 """Records of one flow that are read unless --all asks for more."""
@@ -23,6 +23,7 @@ EVERYTHING = 10_000_000
     is_flag=True,
     help="Every step and every record; nothing is folded.",
 )
+@inferring
 @of_one_flow
 @click.pass_obj
 def show(
@@ -35,6 +36,8 @@ def show(
     scope: str | None,
     as_of: str | None,
     as_json: bool,
+    inferred: bool,
+    likelihood: float,
 ) -> int:
     """Draw one flow: what caused what across services, and where the time went.
 
@@ -44,16 +47,17 @@ def show(
     from clew.reconstruct.causes.why import why_of
 
     terminal = context.terminal
-    with looking(context, as_of) as store:
-        match = only(store, id_, scope, "show", terminal)
-        if match is None:
-            return Exit.USAGE
+    with looking(context, as_of, held=not inferred) as store:
         at = moment(as_of, lambda: store.summary().as_of)
         limit = EVERYTHING if everything or as_json else LIMIT
-        detail = store.flow(match.flow_id, match.scope, at, limit)
-        if detail is None:
-            raise nothing(id_, scope)
-        told = why_of(store, detail, at)
+        with looked_up(store, id_, scope, at, likelihood if inferred else None) as found:
+            match = only(found, id_, "show", terminal)
+            if match is None:
+                return Exit.USAGE
+            detail = store.flow(match.flow_id, match.scope, at, limit)
+            if detail is None:
+                raise nothing(id_, scope)
+            told = why_of(store, detail, at)
     if as_json:
         from clew.cli import flow_json
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from clew.cli.exits import Exit
-from clew.cli.finding import looking, nothing, of_one_flow, only
-from clew.cli.options import Context, moment, option
+from clew.cli.finding import looked_up, looking, nothing, of_one_flow, only
+from clew.cli.options import Context, inferring, moment, option
 
 
 @click.command()
@@ -17,6 +17,7 @@ from clew.cli.options import Context, moment, option
     is_flag=True,
     help="Every line of evidence; else the last of many are counted.",
 )
+@inferring
 @of_one_flow
 @click.pass_obj
 def why(
@@ -27,6 +28,8 @@ def why(
     scope: str | None,
     as_of: str | None,
     as_json: bool,
+    inferred: bool,
+    likelihood: float,
 ) -> int:
     """Say why a flow is as it is: one sentence, every cause with its evidence, what to do next.
 
@@ -36,12 +39,13 @@ def why(
     from clew.reconstruct.causes.why import why as ask
 
     terminal = context.terminal
-    with looking(context, as_of) as store:
-        match = only(store, id_, scope, "why", terminal)
-        if match is None:
-            return Exit.USAGE
+    with looking(context, as_of, held=not inferred) as store:
         at = moment(as_of, lambda: store.summary().as_of)
-        told = ask(store, match.flow_id, match.scope, at)
+        with looked_up(store, id_, scope, at, likelihood if inferred else None) as found:
+            match = only(found, id_, "why", terminal)
+            if match is None:
+                return Exit.USAGE
+            told = ask(store, match.flow_id, match.scope, at)
     if told is None:
         raise nothing(id_, scope)
     if as_json:
@@ -51,5 +55,5 @@ def why(
         return Exit.FINE
     from clew.cli.why_view import why_view
 
-    terminal.out(why_view(told, terminal.look, context.commands, everything=everything))
+    terminal.out(why_view(told, terminal.look, context.commands, everything=everything, inferred=inferred))
     return Exit.FINE

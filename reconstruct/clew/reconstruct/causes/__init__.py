@@ -3,10 +3,10 @@
 **Rank.** Causes come in the order of :data:`RULES`: what was observed before what is
 inferred from absence, since an error that was told is certain and a silence is not; then
 what puts the silence in doubt (a source that is behind); then the culprit before the state
-that it leaves the flow in (a child flow, a step that hangs, a consumer that has not come so
-far, a message that nobody took, what was done and is not undone, a handler that did not react,
-a join that lacks a part, a step not seen). A cause that explains the flow's stored one comes
-before all that merely hold besides.
+that it leaves the flow in (a child flow, a likely continuation under another ID, a step that
+hangs, a consumer that has not come so far, a message that nobody took, what was done and is not
+undone, a handler that did not react, a join that lacks a part, a step not seen). A cause that
+explains the flow's stored one comes before all that merely hold besides.
 
 **One voice.** A list of flows shows the stored cause, told from waits alone without a look
 at any step: cheap for a million flows. These rules refine it: :data:`REFINES` says which
@@ -25,6 +25,7 @@ from clew.reconstruct.causes import (
     consumer_behind,
     dead_lettered,
     duplicate_processing,
+    lost_context,
     never_consumed,
     never_published,
     processing_failed,
@@ -46,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     retrying.RULE,
     source_behind.RULE,
     waiting_for_flow.RULE,
+    lost_context.RULE,
     slow_step.RULE,
     consumer_behind.RULE,
     never_consumed.RULE,
@@ -71,9 +73,10 @@ REFINES: dict[str, tuple[str, ...]] = {
     "compensation_incomplete": ("compensation_incomplete",),
     "source_behind": ("source_behind",),
     "slow_step": ("waiting_for_flow", "slow_step"),
-    "never_consumed": ("waiting_for_flow", "consumer_behind", "never_consumed"),
+    "never_consumed": ("waiting_for_flow", "lost_context", "consumer_behind", "never_consumed"),
     "never_published": (
         "waiting_for_flow",
+        "lost_context",
         "slow_step",
         "consumer_behind",
         "never_consumed",
@@ -82,7 +85,7 @@ REFINES: dict[str, tuple[str, ...]] = {
         "waiting_for_join",
         "never_published",
     ),
-    "unknown_end": ("waiting_for_flow", "unknown_end"),
+    "unknown_end": ("waiting_for_flow", "lost_context", "unknown_end"),
 }
 """Stored cause → what it may turn out to be when somebody looks at the flow's steps."""
 

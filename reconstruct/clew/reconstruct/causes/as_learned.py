@@ -23,7 +23,7 @@ def as_learned(causes: tuple[Cause, ...], scene: Scene, known: LearnedType) -> t
     step = max((one for one in known.steps if one.event in events), key=lambda one: one.flows, default=None)
     if step is None:
         return causes
-    found = [replace(cause, inferred=cause.name in FROM_STEPS) for cause in causes]
+    found = [replace(cause, inferred=cause.inferred or cause.name in FROM_STEPS) for cause in causes]
     first = next((nth for nth, cause in enumerate(found) if cause.inferred), None)
     if first is not None:
         found[first] = replace(found[first], said=f"{found[first].said} ({_words(step)})")

@@ -43,6 +43,8 @@ class Cause:
     """Whether it is the flow's stored cause or a refinement of it; else it holds besides."""
     inferred: bool = False
     """Whether it follows from what was learned of other flows, not from a record or a written definition."""
+    likelihood: float | None = None
+    """How likely it holds, where it is inferred; None for what was observed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from clew.reconstruct.causes.cause import Clue
-from clew.reconstruct.model import FlowDetail, Observation, Owed, Status, Step, StepKind
+from clew.reconstruct.model import Continuation, FlowDetail, Observation, Owed, Status, Step, StepKind
 
 if TYPE_CHECKING:
     from clew.reconstruct.definitions import Definition
@@ -42,6 +42,8 @@ class Scene:
     watermarks: Mapping[str, datetime | None] = field(default_factory=dict)
     """Source → up to when it has told all."""
     children: tuple[Child, ...] = ()
+    continued: tuple[Continuation, ...] = ()
+    """Where it likely goes on under other IDs, the likeliest first."""
 
     def senders(self, owed: Owed) -> tuple[str, ...]:
         """Who would send what is owed: whom the definition names, else whoever sends it anywhere."""

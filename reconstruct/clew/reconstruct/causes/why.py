@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 from clew.reconstruct.causes import Cause, Child, Scene, explain
 from clew.reconstruct.causes.as_learned import as_learned
 from clew.reconstruct.causes.scene import bounded
-from clew.reconstruct.causes.wording import at, between, short, spoken
-from clew.reconstruct.model import Flow, FlowDetail, Status
+from clew.reconstruct.causes.wording import at, between, likely, short, spoken
+from clew.reconstruct.model import Continuation, Flow, FlowDetail, Status
 
 if TYPE_CHECKING:
     from clew.reconstruct.learned import LearnedType
@@ -39,27 +40,39 @@ class Why:
         return next((cause.name for cause in self.causes if cause.explains), None)
 
 
-def why(store: Store, flow_id: str, scope: str = "", as_of: datetime | None = None) -> Why | None:
+def why(
+    store: Store,
+    flow_id: str,
+    scope: str = "",
+    as_of: datetime | None = None,
+    *,
+    continued: Sequence[Continuation] = (),
+) -> Why | None:
     """Explain one flow; None where there is none of that ID.
+
+    ``continued`` is where flows likely go on (:meth:`clew.reconstruct.store.Store.continuations`).
 
     Raises:
         StoreError: the store cannot be asked.
     """
     detail = store.flow(flow_id, scope, as_of, LIMIT)
-    return None if detail is None else why_of(store, detail, as_of)
+    return None if detail is None else why_of(store, detail, as_of, continued=continued)
 
 
-def why_of(store: Store, detail: FlowDetail, as_of: datetime | None) -> Why:
+def why_of(
+    store: Store, detail: FlowDetail, as_of: datetime | None, *, continued: Sequence[Continuation] = ()
+) -> Why:
     """Explain a flow that was read at ``as_of``; None stands for the newest record's time."""
-    return _Asking(store, as_of).explain(detail, frozenset())
+    return _Asking(store, as_of, continued).explain(detail, frozenset())
 
 
 class _Asking:
     """Asks a store what the rules need beside the flow itself."""
 
-    def __init__(self, store: Store, as_of: datetime | None) -> None:
+    def __init__(self, store: Store, as_of: datetime | None, continued: Sequence[Continuation]) -> None:
         self._store = store
         self._as_of = as_of
+        self._continued = continued
         self._definitions = {definition.name: definition for definition in store.definitions()}
         self._written = {definition.name for definition in store.settings().definitions}
         self._marks: dict[tuple[str, str], datetime | None] | None = None
@@ -73,6 +86,10 @@ class _Asking:
             definition=self._definitions.get(flow.type),
             watermarks=self._watermarks(detail),
             children=self._children(detail, seen) if flow.status not in ENDED else (),
+            continued=detail.joined
+            or tuple(
+                one for one in self._continued if (one.scope, one.flow_id) == (flow.scope, flow.flow_id)
+            ),
         )
         causes = explain(scene)
         known = self._learned.get(flow.type) if flow.status is Status.STUCK else None
@@ -116,7 +133,8 @@ def sentence(flow: Flow, causes: tuple[Cause, ...], as_of: datetime | None, p99_
     explaining = [cause for cause in causes if cause.explains]
     if not explaining:
         return said + "."
-    said += f": {explaining[0].said}"
+    inferred = explaining[0].likelihood
+    said += f": {explaining[0].said}" + (f" (inferred {likely(inferred)})" if inferred is not None else "")
     join = next((cause for cause in explaining[1:] if cause.name == "waiting_for_join"), None)
     return said + (f"; {join.said}" if join is not None else "") + "."
 

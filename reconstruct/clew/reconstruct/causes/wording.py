@@ -38,6 +38,11 @@ def between(start: datetime | None, end: datetime | None) -> int | None:
     return (end - start) // timedelta(microseconds=1)
 
 
+def likely(likelihood: float) -> str:
+    """``0.97``: rounded down, and never 1, since nothing inferred is certain."""
+    return f"{min(int(likelihood * 100), 99) / 100:.2f}"
+
+
 def at(time: datetime | None) -> str:
     """``at 2026-03-02 09:42:50Z``; "" where not known."""
     return f"at {time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if time is not None else ""

@@ -23,7 +23,7 @@ from clew.reconstruct.duckdb.versions import create, is_outdated, update
 from clew.reconstruct.errors import StoreError, StoreMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from duckdb import DuckDBPyConnection
 
@@ -99,6 +99,28 @@ class DuckFile:
                 raise
             self._depth -= 1
             self._settle()
+
+    @contextmanager
+    def reading_through(self, show: Callable[[DuckDBPyConnection], None]) -> Iterator[DuckDBPyConnection]:
+        """:meth:`reading`, but the file is ``kept``, and ``store`` a database in memory that ``show`` fills.
+
+        It goes with the block. Within another ``reading`` of the same thread that one's
+        ``store`` is the file again afterwards.
+        """
+        # A writer's turn ends: what is shown is attached for reading.
+        self.release()
+        with self.reading() as connection:
+            path = _quoted(self.path)
+            connection.execute("DETACH store")
+            connection.execute(f"ATTACH {path} AS kept (TYPE duckdb, READ_ONLY)")
+            connection.execute("ATTACH ':memory:' AS store")
+            try:
+                show(connection)
+                yield connection
+            finally:
+                connection.execute("DETACH store")
+                connection.execute("DETACH kept")
+                connection.execute(f"ATTACH {path} AS store (TYPE duckdb, READ_ONLY)")
 
     @contextmanager
     def writing(self) -> Iterator[DuckDBPyConnection]:

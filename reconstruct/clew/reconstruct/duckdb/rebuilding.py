@@ -115,6 +115,11 @@ def remember(connection: duckdb.DuckDBPyConnection, until: datetime) -> None:
         """,
         {"until": until},
     ).fetchall()
+    remember_surroundings(connection)
+
+
+def remember_surroundings(connection: duckdb.DuckDBPyConnection) -> None:
+    """Copy what :func:`relive` needs beside the records."""
     connection.execute("CREATE OR REPLACE TEMP TABLE past_scopes AS FROM store.scopes").fetchall()
     connection.execute("CREATE OR REPLACE TEMP TABLE past_sources AS FROM store.sources").fetchall()
 

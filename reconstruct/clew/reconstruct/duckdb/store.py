@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -17,7 +18,9 @@ from clew.reconstruct.duckdb.querying import utc
 from clew.reconstruct.duckdb.schema import add_models, create
 from clew.reconstruct.duckdb.versions import Layout
 from clew.reconstruct.model import (
+    LIKELY,
     Changed,
+    Continuation,
     Flow,
     FlowDetail,
     FlowFilter,
@@ -75,6 +78,8 @@ class DuckStore:
         self._learned: tuple[int, tuple[Definition, ...]] = (0, ())
         self._answers = 0
         self._reporting = threading.RLock()
+        self._joins: dict[tuple[str, str], tuple[Continuation, ...]] | None = None
+        """(scope, flow ID) → the continuations it is looked at with, within :meth:`joining`."""
 
     @property
     def missing(self) -> Mapping[Capability, str]:
@@ -131,7 +136,7 @@ class DuckStore:
                 page = querying.to_flows(connection, answer, start, PAGE, scope_of)
                 if len(page) < PAGE:
                     connection.execute(f"DROP TABLE {answer}; DROP TABLE {answer}_keys")
-            yield from page
+            yield from map(self._marked, page)
             if len(page) < PAGE:
                 return
             start += PAGE
@@ -153,14 +158,33 @@ class DuckStore:
             return grouping.groups(connection, which, by, now, settings)
 
     def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:
-        with self._file.reading() as connection:
-            return finding.find(connection, text, scope, limit)
+        with self._now() as connection:
+            found = finding.find(connection, text, scope, limit)
+        if found or not self._joins or len(text) < finding.PREFIX:
+            return found
+        hidden = {
+            Match(base[1], base[0], "prefix")
+            for base, joined in self._joins.items()
+            if scope in {None, base[0]} and any(one.continued.startswith(text) for one in joined)
+        }
+        return sorted(hidden, key=lambda match: (match.scope, match.flow_id))[:limit]
 
     def flow(
         self, flow_id: str, scope: str = "", as_of: datetime | None = None, limit: int = 20_000
     ) -> FlowDetail | None:
         with self._at(as_of, one=True) as (connection, now, settings):
-            return detail.detail(connection, flow_id, scope, now, settings, limit)
+            found = detail.detail(connection, flow_id, scope, now, settings, limit)
+        joined = (self._joins or {}).get((scope, flow_id), ())
+        if found is None or not joined:
+            return found
+        heads = {(one.time, one.service) for one in joined}
+        steps = tuple(
+            replace(step, via="inferred")
+            if (step.start, step.service) in heads and step.parent is not None
+            else step
+            for step in found.steps
+        )
+        return replace(found, flow=self._marked(found.flow), steps=steps, joined=joined)
 
     def sources(self) -> list[SourceStatus]:
         with self._file.reading() as connection:
@@ -179,7 +203,7 @@ class DuckStore:
     def type_names(self) -> list[str]:
         from clew.reconstruct.duckdb import type_reports
 
-        with self._file.reading() as connection:
+        with self._now() as connection:
             return type_reports.type_names(connection)
 
     def types(self, which: FlowFilter, as_of: datetime | None = None) -> list[TypeReport]:
@@ -213,6 +237,57 @@ class DuckStore:
         which = comparisons.span_of(which, before, after)
         with self.step_table(which, as_of, also) as connection:
             return comparisons.compare(connection)
+
+    def continuations(
+        self, as_of: datetime | None = None, least: float = LIKELY, around: datetime | None = None
+    ) -> list[Continuation]:
+        from clew.reconstruct.duckdb import continuations, step_table
+
+        with self._reporting:
+            with self._at(as_of) as (connection, now, settings):
+                continuations.collect(connection, now, settings, around)
+            with self._file.workbench() as connection:
+                if not continuations.pair(connection):
+                    step_table.drop(connection)
+                    return []
+            with self._at(as_of) as (connection, _, settings):
+                continuations.values(connection)
+            with self._file.workbench() as connection:
+                found = continuations.weigh(connection, settings, least)
+                step_table.drop(connection)
+                return found
+
+    @contextmanager
+    def joining(self, found: Sequence[Continuation], as_of: datetime | None = None) -> Iterator[None]:
+        from clew.reconstruct.duckdb import joining
+
+        first = joining.first_of(found)
+        joins: dict[tuple[str, str], tuple[Continuation, ...]] = {}
+        for one in sorted(found, key=lambda one: (one.time, one.continued)):
+            base = (one.scope, first[one.scope, one.continued])
+            joins[base] = (*joins.get(base, ()), one)
+        with self._reporting:
+            with self._at(as_of) as (connection, now, settings):
+                joining.name(connection, found)
+                newest = querying.newest(connection)
+                whole = now is not None and newest is not None and now < newest
+                if not whole:
+                    joining.remember(connection)
+            self._file.release()
+            with self._file.workbench() as connection:
+                if not whole:
+                    joining.judge(connection, settings)
+                self._joins = joins
+                try:
+                    yield
+                finally:
+                    self._joins = None
+                    joining.drop(connection)
+
+    def _marked(self, flow: Flow) -> Flow:
+        """The flow with how likely it is that all of it is one."""
+        joined = (self._joins or {}).get((flow.scope, flow.flow_id), ())
+        return replace(flow, inferred=prod(one.likelihood for one in joined)) if joined else flow
 
     def fitness(
         self,
@@ -378,6 +453,18 @@ class DuckStore:
         return chosen
 
     @contextmanager
+    def _now(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection whose ``store`` is the file, or within :meth:`joining` what is joined of it."""
+        if self._joins is None:
+            with self._file.reading() as connection:
+                yield connection
+            return
+        from clew.reconstruct.duckdb import joining
+
+        with self._file.reading_through(joining.show) as connection:
+            yield connection
+
+    @contextmanager
     def _at(
         self, as_of: datetime | None, *, one: bool = False
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, datetime | None, Settings]]:
@@ -391,16 +478,21 @@ class DuckStore:
             settings = self._judging(connection, self._read_settings(connection))
             newest = querying.newest(connection)
             if wanted is None or newest is None or wanted >= newest:
-                if not one:
-                    holding.hold_back(connection, wanted or newest, settings.limit_us)
-                yield connection, wanted or newest, settings
+                with self._now() as present:
+                    if not one:
+                        holding.hold_back(present, wanted or newest, settings.limit_us)
+                    yield present, wanted or newest, settings
                 return
-            from clew.reconstruct.duckdb import rebuilding
+            from clew.reconstruct.duckdb import joining, rebuilding
 
             rebuilding.remember(connection, wanted)
         self._file.release()
         with self._file.workbench() as connection:
+            if self._joins is not None:
+                joining.rename(connection)
             rebuilding.relive(connection, settings)
+            if self._joins is not None:
+                joining.forget_answered(connection)
             try:
                 if not one:
                     holding.hold_back(connection, wanted, settings.limit_us)
