@@ -164,6 +164,26 @@ def test_stuck_that_is_followed_tells_when_a_flow_is_stuck_no_more(
         assert (told["flow_id"], told["status"]) == ("o-1", "completed")
 
 
+def test_a_flow_that_is_shown_is_drawn_again_when_it_changes_and_not_when_others_do(
+    write: Callable[..., None], following: Callable[..., object]
+) -> None:
+    write((0, "Placed", "o-1"))
+    with following("show", "o-1", "--follow", "--json") as line:  # type: ignore[attr-defined]
+        assert json.loads(line())["status"] == "in_progress"
+        write((5, "Placed", "o-2"))
+        write((6, "Paid", "o-1"))
+        told = json.loads(line())
+        assert (told["status"], told["records"]) == ("completed", 2)
+
+
+def test_what_is_followed_is_of_now(write: Callable[..., None], run: Run) -> None:
+    write((0, "Placed", "o-1"))
+    for other in (["--as-of", "2026-03-02"], ["--inferred"]):
+        done = run("show", "o-1", "--follow", *other)
+        assert done.returncode == Exit.USAGE
+        assert other[0] in done.stderr
+
+
 @pytest.mark.parametrize(
     "other", [["--by", "cause"], ["--as-of", "2026-03-02"], ["--exit-code"], ["--fail-on", "stuck"]]
 )
