@@ -243,7 +243,9 @@ def test_what_was_learned_is_written_as_a_definition_that_fits(run: Run, tmp_pat
     assert run("learn", "--support", "10").returncode == 0
     assert run("define", "--learned", "OrderPlaced", "-o", "flows.yaml").returncode == 0
     text = (tmp_path / "flows.yaml").read_text(encoding="utf-8")
-    assert re.match(r"# Learned from \d+ flows at .* \(model 1\)\.\n", text)
+    assert re.match(
+        r"# learned from \d+ settled flows, of which 100.0% came to an end by these steps\n", text
+    )
     assert "    start: OrderPlaced\n" in text
     told = json.loads(run("define", "check", "flows.yaml", "--json").stdout)
     assert (told["type"], told["flows"], told["fits"]) == ("OrderPlaced", 40, 40)

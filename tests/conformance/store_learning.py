@@ -10,7 +10,7 @@ from tests.conformance.records import at, batch, log, span
 from tests.conformance.store_case import Open, StoreCase
 
 from clew.reconstruct.definitions import Definition, Rule
-from clew.reconstruct.learned import Asked, learned
+from clew.reconstruct.learned import Asked, learned_type
 from clew.reconstruct.model import Flow, FlowFilter, Settings, Status
 from clew.reconstruct.store import Store
 
@@ -286,7 +286,9 @@ class LearningConformance(StoreCase):
 
     def test_the_definition_of_a_type_is_found_by_its_name(self, store: Store) -> None:
         filled(store)
-        assert learned(store, "Placed") is None
+        assert learned_type(store, "Placed") is None
         (definition,) = store.learn(FEW).definitions
-        assert learned(store, "Placed") == definition
-        assert learned(store, "Nothing") is None
+        found = learned_type(store, "Placed")
+        assert found is not None
+        assert found.definition == definition
+        assert learned_type(store, "Nothing") is None

@@ -50,9 +50,18 @@ MODEL_COLUMNS = (
 )
 
 
-def told(model: Model, new: Mapping[str, tuple[str, ...]], look: Look, *, kept: bool) -> Iterator[Line]:
-    """What was just learned, and what is to be done with it."""
+def told(
+    model: Model, new: Mapping[str, tuple[str, ...]], written: Sequence[str], look: Look, *, kept: bool
+) -> Iterator[Line]:
+    """What was just learned, and what is to be done with it; ``written`` are the types that a team defined."""
     yield from type_table(model.types, new, look)
+    if written:
+        said = (
+            f"{'has a definition' if len(written) == 1 else 'have definitions'} that the team wrote, which "
+        )
+        said += "wins" if len(written) == 1 else "win"
+        yield look.line()
+        yield from look.wrap(f"{', '.join(written)} {said}", first=look.line())
     yield from _silent(model, look)
     gone = [name for name in new if name not in {one.type for one in model.types}]
     if gone:
@@ -60,6 +69,9 @@ def told(model: Model, new: Mapping[str, tuple[str, ...]], look: Look, *, kept: 
     yield look.line()
     if not kept:
         yield look.line("nothing is kept: without --dry-run flows are judged by it", "faint")
+        return
+    if not any(one.definition for one in model.types):
+        yield look.line(f"model {model.number} is in use, and judges no flow", "faint")
         return
     yield look.line(f"model {model.number} is in use: flows are judged by it from now on", "faint")
     yield look.line("next: ", "help").add("clew learn --show, clew stuck")

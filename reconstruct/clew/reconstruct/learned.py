@@ -136,18 +136,12 @@ class Transition:
     work: Spread | None
 
 
-def learned(store: Store, type: str) -> Definition | None:
-    """The definition of a flow type in the model in use; None where nothing was learned of it.
+def learned_type(store: Store, type: str) -> LearnedType | None:
+    """What the model in use says of a flow type; None where it says nothing.
 
     Raises:
         StoreError: the store cannot be asked.
     """
-    one = learned_type(store, type)
-    return one.definition if one is not None else None
-
-
-def learned_type(store: Store, type: str) -> LearnedType | None:
-    """What the model in use says of a flow type; None where it says nothing."""
     model = store.model()
     return next((one for one in model.types if one.type == type), None) if model is not None else None
 

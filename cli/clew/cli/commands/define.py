@@ -121,26 +121,26 @@ def _learned(context: Context, type_: str) -> str:
     Raises:
         NothingFound: nothing was learned of that type.
     """
-    from clew.cli.units import count
-    from clew.cli.units import moment as told
-    from clew.reconstruct.definition_writer import written
+    from clew.reconstruct.learned import as_file
 
     with context.store() as store:
-        model = next((model for model in store.models() if model.current), None)
+        model = store.model()
+        written = [one.name for one in store.settings().definitions]
     if model is None:
         raise NothingFound("nothing was learned yet", help="clew learn learns from what is stored")
     found = next((one for one in model.types if one.type == type_), None)
-    if found is None or found.definition is None:
-        silent = f": {found.silent}" if found is not None and found.silent else ""
-        names = ", ".join(one.name for one in model.definitions)
+    if found is not None and found.definition is not None:
+        return as_file(found)
+    if type_ in written:
         raise NothingFound(
-            f"model {model.number} has no definition of {type_!r}{silent}",
-            help=f"it has {names}" if names else "clew learn --show tells of each type what it found",
+            f"{type_!r} has a definition that the team wrote, and nothing is learned of such a type",
+            help="clew define check says how well its flows fit that definition",
         )
-    head = f"# Learned from {count(found.settled, 'flow')} at {told(model.learned)} (model {model.number})."
-    return (
-        f"{head}\n# What few flows do is not in it: clew learn --show tells how sure each step is.\n"
-        + written([found.definition])
+    silent = f": {found.silent}" if found is not None and found.silent else ""
+    names = ", ".join(one.name for one in model.definitions)
+    raise NothingFound(
+        f"model {model.number} has no definition of {type_!r}{silent}",
+        help=f"it has {names}" if names else "clew learn --show tells of each type what it found",
     )
 
 

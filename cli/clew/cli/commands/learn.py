@@ -12,7 +12,7 @@ from clew.cli.options import DURATION, MOMENT, Context, as_json, moment, option,
 
 if TYPE_CHECKING:
     from clew.cli.terminal import Terminal
-    from clew.reconstruct.learned import Asked, Model
+    from clew.reconstruct.learned import Asked
     from clew.reconstruct.store import Store
 
 
@@ -93,6 +93,8 @@ def learn(context: Context, /, *, as_json: bool, **given: Any) -> int:
       clew learn --since 7d --support 1000
       clew learn --show --type order-fulfilment
     """  # noqa: D301  click's mark for lines that it must not join
+    from clew.reconstruct.learned import changes
+
     if sum([given["show"], given["listed"], given["use"] is not None, given["dry_run"]]) > 1:
         raise UsageMistake("--show, --list, --use and --dry-run are asked for one at a time")
     with context.store() as store:
@@ -104,7 +106,18 @@ def learn(context: Context, /, *, as_json: bool, **given: Any) -> int:
             return _use(store, context.terminal, given["use"])
         before = store.model()
         model = store.learn(_asked(store, given), keep=not given["dry_run"])
-    return _tell(context.terminal, model, before, kept=not given["dry_run"], as_json=as_json)
+        written = [one.name for one in store.settings().definitions]
+    new = changes(before, model)
+    if as_json:
+        from clew.cli.learn_json import learned
+
+        context.terminal.json(learned(model, new, kept=not given["dry_run"]))
+        return Exit.FINE
+    from clew.cli.learn_tables import told
+
+    look = context.terminal.look
+    context.terminal.out(told(model, new, written, look, kept=not given["dry_run"]))
+    return Exit.FINE
 
 
 def _asked(store: Store, given: dict[str, Any]) -> Asked:
@@ -118,21 +131,6 @@ def _asked(store: Store, given: dict[str, Any]) -> Asked:
         floor_us=given["floor_us"],
         sample=given["sample"],
     )
-
-
-def _tell(terminal: Terminal, model: Model, before: Model | None, *, kept: bool, as_json: bool) -> int:
-    from clew.reconstruct.learned import changes
-
-    new = changes(before, model)
-    if as_json:
-        from clew.cli.learn_json import learned
-
-        terminal.json(learned(model, new, kept=kept))
-        return Exit.FINE
-    from clew.cli.learn_tables import told
-
-    terminal.out(told(model, new, terminal.look, kept=kept))
-    return Exit.FINE
 
 
 def _show(store: Store, terminal: Terminal, types: tuple[str, ...], *, as_json: bool) -> int:
