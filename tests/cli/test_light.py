@@ -76,6 +76,8 @@ def test_show_imports_neither_arrow_nor_numpy_nor_yaml_nor_a_console(tmp_path: P
     modules = modules_of("show", "o-1", cwd=tmp_path)
     assert modules & {"pyarrow", "numpy", "yaml", "opentelemetry", "rich.console", "zstandard"} == set()
     assert "clew.cli.flow_view" in modules
+    others = ("clew.reconstruct.learn", "clew.reconstruct.reports", "clew.reconstruct.duckdb.models")
+    assert [name for name in modules if name.startswith(others)] == []
 
 
 def test_why_imports_neither_arrow_nor_numpy_nor_yaml_nor_a_console(tmp_path: Path) -> None:

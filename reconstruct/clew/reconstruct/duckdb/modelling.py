@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clew.reconstruct.duckdb import learning, models
+from clew.reconstruct.duckdb.model_in_use import number_in_use
 from clew.reconstruct.duckdb.step_table import build, drop
 from clew.reconstruct.duckdb.versions import this_clew
 from clew.reconstruct.learned import LearnedType, Model, Transition
@@ -92,7 +93,7 @@ def put(connection: duckdb.DuckDBPyConnection, model: Model, found: Found) -> No
     models.keep(connection, model, found.transitions)
     if found.asked.types:
         names = {one.type for one in found.types} | set(found.asked.types)
-        before = models.number_in_use(connection)
+        before = number_in_use(connection)
         models.keep_others(
             connection, before, model.number, [one.type for one in model.types if one.type not in names]
         )
@@ -105,4 +106,4 @@ def changed_starts(before: Sequence[Definition], now: Sequence[Definition]) -> s
 
 
 def _in_use(connection: duckdb.DuckDBPyConnection) -> list[Model]:
-    return models.models(connection, models.number_in_use(connection))
+    return models.models(connection, number_in_use(connection))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from clew.reconstruct import definitions
 from clew.reconstruct.duckdb.learning import to_transition
+from clew.reconstruct.duckdb.model_in_use import number_in_use
 from clew.reconstruct.duckdb.querying import utc
 from clew.reconstruct.learned import Asked, LearnedEnd, LearnedStep, LearnedType, Model, Transition
 from clew.reconstruct.reports import Spread
@@ -24,20 +25,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from clew.reconstruct.definitions import Definition
-
-IN_USE = "SELECT value FROM store.settings WHERE name = 'model'"
-
-
-def number_in_use(connection: duckdb.DuckDBPyConnection) -> int:
-    """Number of the model that flows are judged by; 0 for none."""
-    found = connection.execute(IN_USE).fetchall()
-    return int(found[0][0]) if found else 0
-
-
-def put_in_use(connection: duckdb.DuckDBPyConnection, number: int) -> None:
-    """Have flows judged by a model from now on; 0 by none."""
-    connection.execute("DELETE FROM store.settings WHERE name = 'model'").fetchall()
-    connection.execute("INSERT INTO store.settings VALUES ('model', ?)", [str(number)]).fetchall()
 
 
 def models(connection: duckdb.DuckDBPyConnection, number: int | None = None) -> list[Model]:

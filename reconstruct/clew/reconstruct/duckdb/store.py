@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from clew.reconstruct.duckdb import detail, finding, holding, querying
 from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
+from clew.reconstruct.duckdb.model_in_use import number_in_use, put_in_use
 from clew.reconstruct.duckdb.querying import utc
 from clew.reconstruct.duckdb.schema import add_models, create
 from clew.reconstruct.duckdb.versions import Layout
@@ -359,7 +360,7 @@ class DuckStore:
         from clew.reconstruct.duckdb import models
 
         with self._file.reading() as connection:
-            return next(iter(models.models(connection, models.number_in_use(connection))), None)
+            return next(iter(models.models(connection, number_in_use(connection))), None)
 
     def use_model(self, number: int) -> bool:
         from clew.reconstruct.duckdb import models
@@ -373,10 +374,10 @@ class DuckStore:
 
     def _judge_by(self, connection: duckdb.DuckDBPyConnection, number: int, settings: Settings) -> None:
         """Have a model in use from now on, and judge again what it changes."""
-        from clew.reconstruct.duckdb import modelling, models, rejudging
+        from clew.reconstruct.duckdb import modelling, rejudging
 
         before = self._judging(connection, settings)
-        models.put_in_use(connection, number)
+        put_in_use(connection, number)
         now = self._judging(connection, settings)
         starts = modelling.changed_starts(before.definitions, now.definitions)
         if starts:
@@ -424,11 +425,11 @@ class DuckStore:
 
     def _judging(self, connection: duckdb.DuckDBPyConnection, settings: Settings) -> Settings:
         """``settings`` with the definitions of the model in use, which another process may have changed."""
-        from clew.reconstruct.duckdb import models
-
-        number = models.number_in_use(connection)
+        number = number_in_use(connection)
         if not number:
             return settings
+        from clew.reconstruct.duckdb import models
+
         learned = self._learned
         if number != learned[0]:
             (model,) = models.models(connection, number)
