@@ -11,6 +11,7 @@ import pytest
 from tests.store.crashing import differences, kill_after, run, start, write_lines
 
 from clew.reconstruct import open_store
+from clew.reconstruct.duckdb.pipeline import MANY
 from clew.reconstruct.model import FlowFilter
 
 LINES, ROWS = 2_500, 100
@@ -92,10 +93,12 @@ def test_two_writers_of_the_same_input_add_it_once(lines: Path, undisturbed: Pat
 def test_a_reader_during_an_ingest_always_gets_its_turn(tmp_path: Path) -> None:
     """Each answer is of whole batches, and none is older than the one before it."""
     store, lines = tmp_path / "store.duckdb", tmp_path / "lines.jsonl"
-    write_lines(lines, 40_000)
+    write_lines(
+        lines, 2 * MANY + 20_000
+    )  # so many that they are never one transaction, however busy the machine
     with open_store(store, timeout=60) as reader:
         reader.summary()
-        writer = start(store, 2_000, lines)
+        writer = start(store, 10_000, lines)
         seen = []
         while writer.poll() is None:
             summary = reader.summary()

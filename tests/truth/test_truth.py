@@ -10,14 +10,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.truth.comparing import Comparison, called_stuck, compare, ingested
+from tests.truth.comparing import NOT_LEARNED, Comparison, called_stuck, compare, ingested
 from tests.truth.recordings import BLURS, record
+
+from clew.reconstruct.learned import Asked
+from clew.reconstruct.model import Settings
 
 FULL = 10_000
 SEEDS = (1, 2, 3, 4, 5)
 TIMES = 20
 WITHIN = 0.999
 """Of the flows are judged as they are."""
+WITHIN_LEARNED = 0.98
+"""The same without written definitions."""
 TOO_EARLY = 0.001
 """Of those that end in their own time may ever be called stuck."""
 WAYS = {"as defined": (), **{blur: (blur,) for blur in BLURS}, "all of it": BLURS}
@@ -69,6 +74,20 @@ def test_ten_thousand_are_judged_as_they_are_whatever_the_definitions_leave_out(
     found = compared(tmp_path, way, flows=FULL, seed=1, faults=0.1)
     assert found.share >= WITHIN, found.report(way)
     assert found.unexplained == []
+
+
+@pytest.mark.soak
+def test_most_of_ten_thousand_are_judged_as_they_are_by_what_was_learned_of_them_alone(
+    tmp_path: Path,
+) -> None:
+    """Nobody wrote a definition. What no record tells, such as the limit that a team has in mind, is left out."""
+    recording = record(tmp_path, flows=FULL, seed=1, faults=0.1)
+    with ingested(recording, tmp_path / "s.duckdb", Settings()) as store:
+        store.learn(Asked())
+        whole = compare(store, recording, sample=100)
+        found = compare(store, recording, sample=100, unknowable=NOT_LEARNED)
+    sys.stdout.write(f"\n{found.report('learned')}\nof all flows: {whole.share:.3%}\n")
+    assert found.share >= WITHIN_LEARNED, found.report("learned")
 
 
 def early(folder: Path, way: str, *, flows: int, seed: int, times: int) -> tuple[int, int]:
