@@ -135,6 +135,14 @@ def test_wait_for_what_never_comes_says_so(write: Callable[..., None], process: 
     assert "'o-9'" in other.stderr
 
 
+def test_wait_for_an_id_of_several_flows_tells_them(write: Callable[..., None], process: Run) -> None:
+    write((0, "Placed", "o-11"), (1, "Placed", "o-12"))
+    several = process("wait", "o-1", "--timeout", "1h")
+    assert (several.returncode, several.stdout) == (Exit.USAGE, "")
+    assert "clew wait o-11" in several.stderr
+    assert "clew wait o-12" in several.stderr
+
+
 def test_flows_that_are_followed_are_listed_and_then_told_as_they_change(
     write: Callable[..., None], following: Callable[..., object]
 ) -> None:

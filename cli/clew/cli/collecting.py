@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew.cli.exits import Exit
-from clew.cli.judging import changed, judged_by, judging, reading
+from clew.cli.judging import changed, into_scope, judged_by, judging, reading, redacting, zoned
 from clew.cli.options import as_json, option, stored
 
 if TYPE_CHECKING:
@@ -36,50 +36,14 @@ def spare_garbage_collection() -> None:
 
 def reading_options(command: Decorated) -> Decorated:
     """How what comes is read, whatever brings it."""
-    for decorate in reversed(_READING):
-        command = decorate(command)
-    return command
+    made: Decorated = zoned("COLLECT")(redacting("COLLECT")(into_scope("read")(command)))
+    return made
 
 
 def joining_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """How the store judges, where it is, and what is told."""
     told = option("--no-progress", env="COLLECT_NO_PROGRESS", is_flag=True, help="No progress on stderr.")
     return judging(told(as_json(stored(command))))
-
-
-_READING = (
-    option(
-        "--zone",
-        env="COLLECT_ZONE",
-        default="UTC",
-        show_default=True,
-        metavar="ZONE",
-        help="The zone of times that name none, e.g. Europe/Berlin.",
-    ),
-    option(
-        "--redact-key",
-        "redact_keys",
-        env="COLLECT_REDACT_KEY",
-        multiple=True,
-        metavar="NAME",
-        help="Never store the values of this key, at any depth; may be given several times.",
-    ),
-    option(
-        "--redact-pattern",
-        "redact_patterns",
-        env="COLLECT_REDACT_PATTERN",
-        multiple=True,
-        metavar="REGEX",
-        help="Never store what this RE2 expression matches; may be given several times.",
-    ),
-    option(
-        "--scope",
-        env="SCOPE",
-        metavar="NAME",
-        default="",
-        help="Scope of what is read: nothing is joined across scopes.",
-    ),
-)
 
 
 class Live:

@@ -65,6 +65,57 @@ def judging(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def zoned(name: str) -> Callable[..., Any]:
+    """``--zone`` of the command ``name``."""
+    return option(
+        "--zone",
+        env=f"{name}_ZONE",
+        default="UTC",
+        show_default=True,
+        metavar="ZONE",
+        help="The zone of times that name none, e.g. Europe/Berlin.",
+    )
+
+
+def redacting(name: str) -> Callable[..., Any]:
+    """``--redact-key`` and ``--redact-pattern`` of the command ``name``: what :func:`reading` is given."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for one in (
+            option(
+                "--redact-pattern",
+                "redact_patterns",
+                env=f"{name}_REDACT_PATTERN",
+                multiple=True,
+                metavar="REGEX",
+                help="Never store what this RE2 expression matches; may be given several times.",
+            ),
+            option(
+                "--redact-key",
+                "redact_keys",
+                env=f"{name}_REDACT_KEY",
+                multiple=True,
+                metavar="NAME",
+                help="Never store the values of this key, at any depth; may be given several times.",
+            ),
+        ):
+            command = one(command)
+        return command
+
+    return decorate
+
+
+def into_scope(what: str) -> Callable[..., Any]:
+    """``--scope`` of ``what`` a command stores: read or received."""
+    return option(
+        "--scope",
+        env="SCOPE",
+        metavar="NAME",
+        default="",
+        help=f"Scope of what is {what}: nothing is joined across scopes.",
+    )
+
+
 def changed(
     now: Settings, *, keys: tuple[tuple[str, str], ...], definitions: str | None, owed_limit: int | None
 ) -> Settings:

@@ -9,7 +9,7 @@ import click
 
 from clew.cli.errors import CommandError
 from clew.cli.exits import Exit
-from clew.cli.judging import changed, judged_by, judging, reading
+from clew.cli.judging import changed, into_scope, judged_by, judging, reading, redacting, zoned
 from clew.cli.options import Context, as_json, option, stored
 
 if TYPE_CHECKING:
@@ -66,38 +66,10 @@ class Rejects(click.ParamType[Threshold]):
     metavar="NAME|FILE",
     help="The format, instead of recognising it by content: a name from clew formats, or a format file.",
 )
-@option(
-    "--zone",
-    env="INGEST_ZONE",
-    default="UTC",
-    show_default=True,
-    metavar="ZONE",
-    help="The zone of times that name none, e.g. Europe/Berlin.",
-)
-@option(
-    "--redact-key",
-    "redact_keys",
-    env="INGEST_REDACT_KEY",
-    multiple=True,
-    metavar="NAME",
-    help="Never store the values of this key, at any depth; may be given several times.",
-)
-@option(
-    "--redact-pattern",
-    "redact_patterns",
-    env="INGEST_REDACT_PATTERN",
-    multiple=True,
-    metavar="REGEX",
-    help="Never store what this RE2 expression matches; may be given several times.",
-)
+@zoned("INGEST")
+@redacting("INGEST")
 @judging
-@option(
-    "--scope",
-    env="SCOPE",
-    metavar="NAME",
-    default="",
-    help="Scope of what is read: nothing is joined across scopes.",
-)
+@into_scope("read")
 @option("--follow", env="INGEST_FOLLOW", is_flag=True, help="Go on as files grow and rotate, until Ctrl-C.")
 @option(
     "--max-rejects",

@@ -15,7 +15,7 @@ import click
 from clew.cli.errors import CommandError
 from clew.cli.exits import Exit
 from clew.cli.extras import extra
-from clew.cli.judging import changed, judged_by, judging, reading
+from clew.cli.judging import changed, into_scope, judged_by, judging, reading, redacting
 from clew.cli.options import Context, as_json, option, stored
 
 if TYPE_CHECKING:
@@ -68,30 +68,9 @@ _FILE = click.Path(dir_okay=False)
     metavar="FILE",
     help="Senders must show a certificate signed by one of these (PEM).",
 )
-@option(
-    "--redact-key",
-    "redact_keys",
-    env="RECEIVE_REDACT_KEY",
-    multiple=True,
-    metavar="NAME",
-    help="Never store the values of this key, at any depth; may be given several times.",
-)
-@option(
-    "--redact-pattern",
-    "redact_patterns",
-    env="RECEIVE_REDACT_PATTERN",
-    multiple=True,
-    metavar="REGEX",
-    help="Never store what this RE2 expression matches; may be given several times.",
-)
+@redacting("RECEIVE")
 @judging
-@option(
-    "--scope",
-    env="SCOPE",
-    metavar="NAME",
-    default="",
-    help="Scope of what is received: nothing is joined across scopes.",
-)
+@into_scope("received")
 @option("--no-progress", env="RECEIVE_NO_PROGRESS", is_flag=True, help="No status line on stderr.")
 @as_json
 @stored

@@ -12,8 +12,7 @@ from clew.cli.exits import Exit
 from clew.cli.options import DURATION, Context, as_json, option, scoped, stored
 
 if TYPE_CHECKING:
-    from clew.cli.terminal import Terminal
-    from clew.reconstruct.model import Flow
+    from clew.reconstruct.model import Flow, Match
     from clew.reconstruct.store import Store
 
 ENDED = frozenset({"completed", "cancelled", "compensated", "failed", "dead_lettered"})
@@ -53,19 +52,25 @@ def wait(
     Exit status 0: it has. 1: it ended otherwise, or the time is over. 3: nothing of
     that ID came.
     """
-    with context.store() as store:
-        flow = _wait(store, id_, scope, until, timeout / 1_000_000)
+    from clew.cli.finding import only
+
     terminal = context.terminal
-    if flow is None:
+    with context.store() as store:
+        found, flow = _wait(store, id_, scope, until, timeout / 1_000_000)
+    if not found:
         raise NothingFound(
             f"nothing of the ID {id_!r} came", help="clew sources says what was read, and up to when"
         )
+    if only(found, id_, "wait", terminal) is None or flow is None:
+        return Exit.USAGE
     if as_json:
         from clew.cli import flow_json
 
         terminal.json(flow_json.flow(flow))
     else:
-        _tell(terminal, flow)
+        from clew.cli.flow_table import flow_table
+
+        terminal.out(flow_table([flow], terminal.look))
     if flow.status in until:
         return Exit.FINE
     wanted = " or ".join(until)
@@ -74,17 +79,14 @@ def wait(
     return Exit.FOUND
 
 
-def _tell(terminal: Terminal, flow: Flow) -> None:
-    from clew.cli.flow_table import flow_table
-
-    terminal.out(flow_table([flow], terminal.look))
-
-
-def _wait(store: Store, text: str, scope: str | None, until: tuple[str, ...], seconds: float) -> Flow | None:
-    """The flow when it has one of the statuses, or has ended, or as it is when the time is over."""
+def _wait(
+    store: Store, text: str, scope: str | None, until: tuple[str, ...], seconds: float
+) -> tuple[list[Match], Flow | None]:
+    """What ``text`` leads to, and the one flow when it has one of the statuses, or ended, or the time is over."""
     from clew.cli.finding import matches
     from clew.cli.following import changes
 
+    found: list[Match] = []
     flow: Flow | None = None
     for _ in changes(store, seconds=seconds):
         with store.held():
@@ -92,15 +94,10 @@ def _wait(store: Store, text: str, scope: str | None, until: tuple[str, ...], se
                 found = matches(store, text, scope)
             except NothingFound:
                 continue
-            flows = [store.flow(match.flow_id, match.scope, limit=1) for match in found]
-        standing = [detail.flow for detail in flows if detail is not None]
-        if len(standing) > 1:
-            raise NothingFound(
-                f"{text!r} leads to {len(standing)} flows",
-                help="clew show lists them; wait for one by its own ID",
-                status=Exit.USAGE,
-            )
-        flow = standing[0] if standing else flow
+            if len(found) > 1:
+                break
+            detail = store.flow(found[0].flow_id, found[0].scope, limit=1)
+        flow = detail.flow if detail is not None else flow
         if flow is not None and (flow.status in until or flow.status in ENDED):
             break
-    return flow
+    return found, flow

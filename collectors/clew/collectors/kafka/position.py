@@ -6,14 +6,13 @@ stand in several clusters: so a position holds the IDs of both.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
+
+from clew.collectors.positions import as_text, from_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +32,12 @@ class Position:
 
     def text(self) -> str:
         """As it is stored."""
-        optional = {"scope": "", "cut": 0}
-        fields = {name: value for name, value in asdict(self).items() if optional.get(name) != value}
-        return json.dumps({"v": VERSION, "kafka": fields}, separators=(",", ":"))
+        return as_text("kafka", self)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """From what :meth:`text` gave; None for what is no position in Kafka."""
-        try:
-            found = json.loads(text)
-            if not isinstance(found, dict) or found.get("v") != VERSION:
-                return None
-            return cls(**found["kafka"])
-        except (ValueError, KeyError, TypeError):
-            return None
+        return from_text("kafka", cls, text)
 
     @property
     def source(self) -> str:
@@ -82,7 +73,3 @@ class Ledger:
     def get(self, topic: str, partition: int) -> Position | None:
         """How far it was read, None where it was never seen."""
         return self._known.get((topic, partition))
-
-    def topics(self) -> set[str]:
-        """Topics of which something was read."""
-        return {topic for topic, _ in self._known}

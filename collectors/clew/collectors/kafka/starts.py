@@ -62,10 +62,6 @@ class Starts:
         """Remember how far a partition was read."""
         self._ledger.move(position)
 
-    def read_before(self, topic: str) -> bool:
-        """Whether something was read of a topic."""
-        return topic in self._ledger.topics()
-
     def of(self, topic: Topic, partitions: Sequence[int], *, late: bool = False) -> list[Place]:
         """Where to begin. ``late`` says that the partitions came while others were read.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Self
 from urllib.parse import quote
 
-VERSION = 1
+from clew.collectors.positions import as_text, from_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +36,12 @@ class Position:
 
     def text(self) -> str:
         """As it is stored."""
-        defaults = {"waiting": -1}
-        fields = {
-            name: value for name, value in asdict(self).items() if value != defaults.get(name, type(value)())
-        }
-        return json.dumps({"v": VERSION, "rabbitmq": fields}, separators=(",", ":"))
+        return as_text("rabbitmq", self)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """From what :meth:`text` gave; None for what is no position in RabbitMQ."""
-        try:
-            found = json.loads(text)
-            if not isinstance(found, dict) or found.get("v") != VERSION:
-                return None
-            return cls(**found["rabbitmq"])
-        except (ValueError, KeyError, TypeError):
-            return None
+        return from_text("rabbitmq", cls, text)
 
 
 def source_name(cluster: str, vhost: str, queue: str) -> str:
