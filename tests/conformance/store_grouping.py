@@ -188,12 +188,12 @@ class GroupingConformance(StoreCase):
         ]
         other = [log(0, name="Paid", service="bank", correlation_id="no order")]
         store.write(batch([*good, *other, *order(2_000, "bad")]))
-        detail = store.flow("bad", "", at(9_000))
+        detail = store.flow("bad", "", at(9_000), usual=True)
         assert detail is not None
         assert detail.flow.owed is not None
         assert (detail.flow.owed.name, detail.p99_us) == ("Paid", 4_900_000)
         few = open_store(settings=Settings(definitions=(DEFINITION,)))
-        early = few.flow("good-5", "", at(60))
+        early = few.flow("good-5", "", at(60), usual=True)
         assert early is not None
         assert (early.flow.status, early.p99_us) == (Status.IN_PROGRESS, None), "six flows tell too little"
 

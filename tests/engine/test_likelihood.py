@@ -11,9 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clew.reconstruct.assignment import assign
-from clew.reconstruct.likelihood import at_quantile, bucket_of, density, width_us
+from clew.reconstruct.likelihood import PER_DOUBLING, at_quantile, density, width_us
 
 ODDS = st.floats(0.01, 1000)
+
+
+def bucket_of(lag_us: float) -> int:
+    """The bucket of a lag, as the store counts it."""
+    return math.floor(PER_DOUBLING * math.log2(max(lag_us, 1)))
 
 
 def every_way(lefts: int, rights: int, odds: dict[tuple[int, int], float]) -> dict[tuple[int, int], float]:

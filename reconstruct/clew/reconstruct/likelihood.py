@@ -13,11 +13,6 @@ _LEAST_SPREAD = 1.0
 """Buckets over which even a sharp histogram is smoothed: no lag is known better than by 9 %."""
 
 
-def bucket_of(lag_us: float) -> int:
-    """The bucket of a lag: eighths of a doubling of microseconds."""
-    return math.floor(PER_DOUBLING * math.log2(max(lag_us, 1)))
-
-
 def width_us(bucket: int) -> float:
     """How many microseconds a bucket spans."""
     return float(2 ** ((bucket + 1) / PER_DOUBLING) - 2 ** (bucket / PER_DOUBLING))

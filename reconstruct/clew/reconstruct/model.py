@@ -237,9 +237,11 @@ class FlowDetail:
     tellers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Owed name → the sources that would tell of it and were not read up to its deadline."""
     groups: tuple[GroupPosition, ...] = ()
-    """Of a flow that waits: how far those came who handle in the partitions of its messages."""
+    """Of a flow that waits for somebody who has not handled its messages: how far whoever handles in
+    their partitions came."""
     p99_us: int | None = None
-    """Within what time what it waits for came in 99 of 100 flows of its type; None where too few tell."""
+    """Within what time what it waits for came in 99 of 100 flows of its type; None where too few tell,
+    and where nobody asked what is usual."""
     joined: tuple[Continuation, ...] = ()
     """The likely continuations of which it is put together, by time."""
 

@@ -147,9 +147,19 @@ class Store(Protocol):
         ...
 
     def flow(
-        self, flow_id: str, scope: str = "", as_of: datetime | None = None, limit: int = 20_000
+        self,
+        flow_id: str,
+        scope: str = "",
+        as_of: datetime | None = None,
+        limit: int = 20_000,
+        *,
+        usual: bool = False,
     ) -> FlowDetail | None:
-        """One flow whole, at most ``limit`` records of it; None where there is none."""
+        """One flow whole, at most ``limit`` records of it; None where there is none.
+
+        ``usual`` asks for :attr:`~clew.reconstruct.model.FlowDetail.p99_us`, for which every flow of
+        its type is looked at: what the rest costs does not follow the store.
+        """
         ...
 
     def sources(self) -> list[SourceStatus]:

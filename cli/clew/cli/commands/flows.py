@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -242,10 +243,12 @@ def _table(
     from clew.cli.flow_table import flow_table, matched, standing
 
     most = which.limit
-    page = list(store.flows(replace(which, limit=None if most is None else most + 1), at))
+    # Both are of one state; an earlier one, or one that is joined, is made for each.
+    with store.held() if at is None and not told else nullcontext():
+        page = list(store.flows(replace(which, limit=None if most is None else most + 1), at))
+        summary = store.summary(at)
     more = most is not None and len(page) > most
     page = page[:most]
-    summary = store.summary(at)
     terminal.out(flow_table(page, terminal.look))
     terminal.out(matched(summary, len(page), terminal.look, more=more))
     terminal.out(told)
@@ -278,8 +281,11 @@ def _group(
     """Print the groups; give how many there are."""
     from clew.reconstruct.model import GroupBy
 
-    groups = store.groups(which, GroupBy(given["by"]), at)
-    if given["as_json"]:
+    # Both are of one state, as in a table of flows.
+    with store.held() if at is None and not given["inferred"] else nullcontext():
+        groups = store.groups(which, GroupBy(given["by"]), at)
+        summary = store.summary(at) if not given["as_json"] else None
+    if summary is None:
         from clew.cli import flow_json
 
         for found in groups:
@@ -288,7 +294,6 @@ def _group(
     from clew.cli.flow_table import matched, standing
     from clew.cli.group_table import group_table
 
-    summary = store.summary(at)
     terminal.out(group_table(groups, given["by"], summary.as_of, terminal.look))
     if groups:
         terminal.out(terminal.look.line())

@@ -55,7 +55,7 @@ def why(
     Raises:
         StoreError: the store cannot be asked.
     """
-    detail = store.flow(flow_id, scope, as_of, LIMIT)
+    detail = store.flow(flow_id, scope, as_of, LIMIT, usual=True)
     return None if detail is None else why_of(store, detail, as_of, continued=continued)
 
 

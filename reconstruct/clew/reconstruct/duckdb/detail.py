@@ -28,6 +28,8 @@ def detail(
     as_of: datetime | None,
     settings: Settings,
     limit: int,
+    *,
+    usual: bool,
 ) -> FlowDetail | None:
     """Read a flow, its records and what it is linked with; None where there is none."""
     flow = _number(connection, flow_id, scope)
@@ -49,6 +51,7 @@ def detail(
     truncated = max(0, flows[0].records - len(rows))
     steps, loose = order(rows)
     owed = waits(connection, flow, settings.limit_us)
+    sent_by = senders(connection, owed)
     return FlowDetail(
         flow=flows[0],
         steps=steps,
@@ -57,10 +60,10 @@ def detail(
         truncated=truncated,
         as_of=utc(as_of),
         waits=owed,
-        senders=senders(connection, owed),
+        senders=sent_by,
         tellers=tellers(connection, flow),
-        groups=groups(connection, scope) if any(one.kind in {"handling", "step"} for one in owed) else (),
-        p99_us=p99_us(connection, flow, flows[0].owed) if flows[0].owed is not None else None,
+        groups=groups(connection, scope, owed, sent_by),
+        p99_us=p99_us(connection, flow, flows[0].owed) if usual and flows[0].owed is not None else None,
     )
 
 

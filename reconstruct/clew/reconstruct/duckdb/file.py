@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from clew.reconstruct.duckdb import at_rest
 from clew.reconstruct.duckdb.faults import is_locked, missing, not_a_store, of_system, told
 from clew.reconstruct.duckdb.schema import ROW_GROUP
 from clew.reconstruct.duckdb.scratch import Scratch
@@ -141,11 +142,11 @@ class DuckFile:
             connection = self._open(alone=True)
             self._depth += 1
             try:
-                self._make_log()
+                at_rest.make_log(self.path)
                 connection.execute("BEGIN")
                 yield connection
                 connection.execute("COMMIT")
-                self._written = self._identity()
+                self._written = at_rest.identity(self.path)
             except BaseException:
                 self._depth -= 1
                 self._abort()
@@ -161,14 +162,7 @@ class DuckFile:
 
     def stamp(self) -> str:
         """What differs after every commit, told without opening the file."""
-        stamps: list[str] = []
-        for path in (self.path, self._log()):
-            try:
-                found = path.stat()
-                stamps.append(f"{found.st_ino}.{found.st_mtime_ns}.{found.st_size}")
-            except FileNotFoundError:
-                stamps.append("")
-        return "/".join(stamps)
+        return at_rest.stamp(self.path)
 
     @contextmanager
     def cursor(self) -> Iterator[DuckDBPyConnection]:
@@ -230,7 +224,7 @@ class DuckFile:
             if not is_outdated(self._workbench(), self._layout, self.path):
                 return True
             if alone:
-                self._make_log()
+                at_rest.make_log(self.path)
                 update(self._workbench(), self._layout, self.path)
         except BaseException:
             self._discard()
@@ -260,7 +254,7 @@ class DuckFile:
                 self._connection.execute("DETACH store")
                 self._attached = False
                 if self._turns.alone:
-                    self._remove_empty_log()
+                    at_rest.remove_empty_log(self.path)
         except BaseException:
             self._discard()
             raise
@@ -373,16 +367,9 @@ class DuckFile:
             raise not_a_store(self.path)
         return self._create and stat.st_size == 0
 
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            stat = self.path.stat()
-        except OSError:
-            return None
-        return stat.st_dev, stat.st_ino
-
     def _refuse_another_file(self) -> None:
         """What comes next may only go where the earlier batches went, or those were lost unseen."""
-        if self._written is None or self._written == self._identity():
+        if self._written is None or self._written == at_rest.identity(self.path):
             return
         self._written = None
         self._discard()
@@ -403,28 +390,10 @@ class DuckFile:
         try:
             made.chmod(0o600)
             # A log without its store cannot be read any more, and would stop the new one.
-            self._log().unlink(missing_ok=True)
+            at_rest.log_of(self.path).unlink(missing_ok=True)
             made.replace(self.path)
         except OSError as error:
             raise of_system(error, self.path) from error
-
-    def _log(self) -> Path:
-        return self.path.with_name(self.path.name + ".wal")
-
-    def _make_log(self) -> None:
-        """Make the log the owner's from its first byte: DuckDB opens it as the umask has it."""
-        try:
-            os.close(os.open(self._log(), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        except FileExistsError:
-            return
-        except OSError as error:
-            raise of_system(error, self.path) from error
-
-    def _remove_empty_log(self) -> None:
-        log = self._log()
-        with suppress(OSError):
-            if log.stat().st_size == 0:
-                log.unlink()
 
     # -- threads and forks
 

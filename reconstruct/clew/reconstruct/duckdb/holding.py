@@ -128,11 +128,11 @@ def hold_back(
     connection.execute(NOTHING).fetchall()
     if as_of is None:
         return
-    now, silent = _literal(as_of), _literal(as_of - SILENT_AFTER)
-    _run(connection, f"CREATE OR REPLACE TEMP TABLE read_to AS {SOURCES}")
-    first = connection.execute("SELECT min(mark) FROM read_to").fetchall()[0][0]
+    first = connection.execute(f"SELECT min(mark) FROM ({SOURCES})").fetchall()[0][0]
     if not isinstance(first, datetime) or first >= as_of:
         return
+    now, silent = _literal(as_of), _literal(as_of - SILENT_AFTER)
+    _run(connection, f"CREATE OR REPLACE TEMP TABLE read_to AS {SOURCES}")
     deadline = f"w.since + to_microseconds(coalesce(w.limit_us, {limit_us}))"
     passed = f"""
         w.kind IN ({_HANDLING}, {_END}, {_RETRY}, {_STEP})

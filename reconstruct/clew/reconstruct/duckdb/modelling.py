@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from clew.reconstruct.duckdb import learning, models
-from clew.reconstruct.duckdb.model_in_use import number_in_use
+from clew.reconstruct.duckdb import learned_times, learning, models
+from clew.reconstruct.duckdb.kept import number_in_use
 from clew.reconstruct.duckdb.step_table import build, drop
 from clew.reconstruct.duckdb.versions import this_clew
 from clew.reconstruct.learned import LearnedType, Model, Transition
@@ -38,10 +38,10 @@ def find(connection: duckdb.DuckDBPyConnection, asked: Asked, settings: Settings
     build(connection)
     learning.mark(connection, settings)
     drafts = [(g, one, drafted(one, asked.support)) for g, one in learning.evidence(connection)]
-    took = learning.waits(
+    took = learned_times.waits(
         connection, [awaited for g, one, draft in drafts for awaited in _awaited(g, one, draft)]
     )
-    durations = learning.durations(connection)
+    durations = learned_times.durations(connection)
     types = tuple(
         learned_type(
             one,
@@ -52,12 +52,12 @@ def find(connection: duckdb.DuckDBPyConnection, asked: Asked, settings: Settings
         )
         for g, one, draft in drafts
     )
-    found = Found(asked, types, tuple(learning.transitions(connection)))
+    found = Found(asked, types, tuple(learned_times.transitions(connection)))
     drop(connection)
     return found
 
 
-def _awaited(g: int, evidence: Evidence, draft: Draft) -> list[learning.Awaited]:
+def _awaited(g: int, evidence: Evidence, draft: Draft) -> list[learned_times.Awaited]:
     """What each rule waits for, as milestones."""
     if draft.definition is None:
         return []
@@ -66,7 +66,7 @@ def _awaited(g: int, evidence: Evidence, draft: Draft) -> list[learning.Awaited]
         rule.number: (numbers[rule.events[0], rule.service], rule.at_least) for rule in draft.definition.rules
     }
     return [
-        learning.Awaited(
+        learned_times.Awaited(
             g,
             *of[rule.number],
             tuple(dict.fromkeys(of[one] for clause in rule.after for one in clause.rules)),

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clew.reconstruct import definitions
-from clew.reconstruct.duckdb.learning import to_transition
-from clew.reconstruct.duckdb.model_in_use import number_in_use
+from clew.reconstruct.duckdb.kept import number_in_use
+from clew.reconstruct.duckdb.learned_times import to_transition
 from clew.reconstruct.duckdb.querying import utc
 from clew.reconstruct.learned import Asked, LearnedEnd, LearnedStep, LearnedType, Model, Transition
 from clew.reconstruct.reports import Spread

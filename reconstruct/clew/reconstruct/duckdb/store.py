@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from clew.reconstruct.duckdb import detail, finding, holding, querying
 from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
-from clew.reconstruct.duckdb.model_in_use import number_in_use, put_in_use
+from clew.reconstruct.duckdb.joined import marked, with_seams
+from clew.reconstruct.duckdb.kept import keep_settings, kept_settings, number_in_use, put_in_use
 from clew.reconstruct.duckdb.querying import utc
 from clew.reconstruct.duckdb.schema import add_models, create
 from clew.reconstruct.duckdb.versions import Layout
@@ -27,7 +26,6 @@ from clew.reconstruct.model import (
     FlowFilter,
     FlowGroup,
     GroupBy,
-    KeyClass,
     KeyReport,
     Match,
     Settings,
@@ -137,7 +135,7 @@ class DuckStore:
                 page = querying.to_flows(connection, answer, start, PAGE, scope_of)
                 if len(page) < PAGE:
                     connection.execute(f"DROP TABLE {answer}; DROP TABLE {answer}_keys")
-            yield from map(self._marked, page)
+            yield from marked(page, self._joins or {})
             if len(page) < PAGE:
                 return
             start += PAGE
@@ -171,21 +169,20 @@ class DuckStore:
         return sorted(hidden, key=lambda match: (match.scope, match.flow_id))[:limit]
 
     def flow(
-        self, flow_id: str, scope: str = "", as_of: datetime | None = None, limit: int = 20_000
+        self,
+        flow_id: str,
+        scope: str = "",
+        as_of: datetime | None = None,
+        limit: int = 20_000,
+        *,
+        usual: bool = False,
     ) -> FlowDetail | None:
         with self._at(as_of, one=True) as (connection, now, settings):
-            found = detail.detail(connection, flow_id, scope, now, settings, limit)
+            found = detail.detail(connection, flow_id, scope, now, settings, limit, usual=usual)
         joined = (self._joins or {}).get((scope, flow_id), ())
         if found is None or not joined:
             return found
-        heads = {(one.time, one.service) for one in joined}
-        steps = tuple(
-            replace(step, via="inferred")
-            if (step.start, step.service) in heads and step.parent is not None
-            else step
-            for step in found.steps
-        )
-        return replace(found, flow=self._marked(found.flow), steps=steps, joined=joined)
+        return with_seams(found, joined)
 
     def sources(self) -> list[SourceStatus]:
         with self._file.reading() as connection:
@@ -284,11 +281,6 @@ class DuckStore:
                 finally:
                     self._joins = None
                     joining.drop(connection)
-
-    def _marked(self, flow: Flow) -> Flow:
-        """The flow with how likely it is that all of it is one."""
-        joined = (self._joins or {}).get((flow.scope, flow.flow_id), ())
-        return replace(flow, inferred=prod(one.likelihood for one in joined)) if joined else flow
 
     def fitness(
         self,
@@ -401,7 +393,7 @@ class DuckStore:
         chosen = settings or self._given or self.settings()
         with self._file.writing() as connection:
             rebuilding.rebuild(connection, self._judging(connection, chosen))
-            _keep(connection, chosen)
+            keep_settings(connection, chosen)
         self._settings = self._given = chosen
         self.release()
         return self.summary()
@@ -419,7 +411,7 @@ class DuckStore:
 
     def _read_settings(self, connection: duckdb.DuckDBPyConnection) -> Settings:
         if self._settings is None:
-            stored = _kept(connection)
+            stored = kept_settings(connection)
             self._settings = self._given or stored
         return self._settings
 
@@ -441,13 +433,13 @@ class DuckStore:
         if self._settings is not None and self._given is None:
             return self._settings
         with self._file.reading() as connection:
-            stored = _kept(connection)
+            stored = kept_settings(connection)
             empty = not connection.execute("SELECT count(*) FROM store.sources").fetchall()[0][0]
         chosen = self._given or stored
         if chosen != stored:
             if empty:
                 with self._file.writing() as connection:
-                    _keep(connection, chosen)
+                    keep_settings(connection, chosen)
             else:
                 self.rebuild(chosen)
         self._settings, self._given = chosen, None
@@ -500,32 +492,3 @@ class DuckStore:
                 yield connection, wanted, settings
             finally:
                 connection.execute("DETACH store")
-
-
-def _keep(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    from clew.reconstruct import definitions
-
-    connection.execute("DELETE FROM store.settings WHERE name <> 'model'")
-    connection.execute(
-        "INSERT INTO store.settings VALUES ('key_classes', ?), ('definitions', ?), ('limit_us', ?)",
-        [
-            json.dumps({name: str(kind) for name, kind in settings.key_classes.items()}),
-            definitions.to_json(settings.definitions),
-            str(settings.limit_us),
-        ],
-    )
-
-
-def _kept(connection: duckdb.DuckDBPyConnection) -> Settings:
-    stored = dict(
-        connection.execute("SELECT name, value FROM store.settings WHERE name <> 'model'").fetchall()
-    )
-    if not stored:
-        return Settings()
-    from clew.reconstruct import definitions
-
-    return Settings(
-        key_classes={name: KeyClass(kind) for name, kind in json.loads(stored["key_classes"]).items()},
-        definitions=definitions.from_json(stored["definitions"]),
-        limit_us=int(stored["limit_us"]),
-    )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.duckdb.holding import is_holding
 from clew.reconstruct.duckdb.judging import open_waits
 from clew.reconstruct.model import GroupPosition, Owed
 from clew.reconstruct.passes.fold import HANDLES, SENDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import duckdb
 
 WAITS = 1_000
@@ -60,6 +64,8 @@ def senders(connection: duckdb.DuckDBPyConnection, owed: tuple[Owed, ...]) -> di
 
 def tellers(connection: duckdb.DuckDBPyConnection, flow: int) -> dict[str, tuple[str, ...]]:
     """Owed name → the sources that would tell of it and were not read up to its deadline."""
+    if not is_holding(connection):
+        return {}
     rows = connection.execute(f"""
         SELECT w.name, list(DISTINCT h.source ORDER BY h.source)
         FROM store.waits AS w JOIN held_wait AS one ON one.wait = w.rowid JOIN holding AS h USING (want)
@@ -120,11 +126,60 @@ def p99_us(connection: duckdb.DuckDBPyConnection, flow: int, owed: Owed) -> int 
     return int(rows[0][0]) if rows else None
 
 
-def groups(connection: duckdb.DuckDBPyConnection, scope: str) -> tuple[GroupPosition, ...]:
+_UNHANDLED = f"""
+    WITH
+        sent AS (
+            SELECT DISTINCT destination, partition, "offset", event_h FROM mine
+            WHERE "offset" IS NOT NULL AND partition IS NOT NULL AND destination IS NOT NULL
+              AND (operation IN {SENDS} OR operation IS NULL AND kind = 'message')
+        ),
+        handler AS (
+            SELECT DISTINCT destination, coalesce(consumer_group, service) AS handler FROM store.series
+            WHERE operation IN {HANDLES} AND kind <> 'dead_letter' AND coalesce(consumer_group, service) IS NOT NULL
+              AND ($every OR list_contains($services::VARCHAR[], service))
+        ),
+        handled AS (
+            SELECT *, coalesce(consumer_group, service) AS handler FROM mine
+            WHERE operation IN {HANDLES} AND kind <> 'dead_letter'
+        )
+    SELECT count(*) FROM sent AS s JOIN handler AS h USING (destination)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM handled AS d
+        WHERE d.handler = h.handler AND (
+            d.event_h = s.event_h
+            OR d.destination = s.destination AND d.partition = s.partition AND d."offset" = s."offset"
+        )
+    )
+"""
+"""How many pairs there are of what the flow sent with coordinates and who handles there, and has not this one.
+
+Of ``services`` alone, or of ``every`` one."""
+
+
+def groups(
+    connection: duckdb.DuckDBPyConnection,
+    scope: str,
+    owed: tuple[Owed, ...],
+    senders: Mapping[str, tuple[str, ...]],
+) -> tuple[GroupPosition, ...]:
     """How far each group came in the partitions to which the flow sent, by destination, partition, group.
 
     Reads the temporary table ``mine``, the flow's records. The pace is that of the last minutes.
+    () where nobody is waited for who handles there and has not handled all that the flow sent,
+    as in most flows: only otherwise the records of others are looked at. Waited for is who
+    sends an owed step, and where a handling is owed, everybody.
     """
+    steps = [one for one in owed if one.kind == "step"]
+    services = {
+        name
+        for one in steps
+        for name in (
+            [one.service] if one.service else [*chain(*(senders.get(event, ()) for event in one.events))]
+        )
+    }
+    asked = {"every": any(one.kind == "handling" for one in owed), "services": sorted(services)}
+    if not (asked["every"] or services) or not connection.execute(_UNHANDLED, asked).fetchall()[0][0]:
+        return ()
     rows = connection.execute(
         f"""
         WITH
