@@ -204,14 +204,11 @@ def test_any_flow_is_defined_such_that_it_is_completed_if_it_was(
     assert text.replace("\n", "").isprintable()
     assert definition.start[0] in {record["name"] for record in records}
     if status is Status.COMPLETED:
-        emitters = {(r["name"], r.get("event_id")): r.get("service") for r in reversed(records) if r.get("operation") != "process"}  # fmt: skip
+        identified = [(r, (r["name"], r.get("event_id") or number)) for number, r in enumerate(records)]
+        emitters = {key: r.get("service") for r, key in reversed(identified) if r.get("operation") != "process"}  # fmt: skip
         told = {
-            (r["name"], r.get("event_id") or number): Event(
-                r["name"],
-                NOON + timedelta(seconds=r["time"]),
-                emitters.get((r["name"], r.get("event_id")), r.get("service")),
-            )
-            for number, r in enumerate(records)
+            key: Event(r["name"], NOON + timedelta(seconds=r["time"]), emitters.get(key, r.get("service")))
+            for r, key in identified
         }
         standing = owed(definition, told.values(), LATER)
         assert standing.owed == ()
