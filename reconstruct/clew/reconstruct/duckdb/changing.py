@@ -65,7 +65,7 @@ def changed(
         # A deadline is exclusive: what was due at the mark's time is overdue after it.
         begin = f"TIMESTAMP '{before.as_of.isoformat(sep=' ')}'" if before.as_of else "TIMESTAMP '-infinity'"
         also += f" OR (waits_for[1] >= {begin} AND waits_for[1] < TIMESTAMP '{now.isoformat(sep=' ')}')"
-    select_flows(connection, which, now, settings, "answer_changed", f"({also})")
+    select_flows(connection, which, settings, "answer_changed", f"({also})")
     flows = to_flows(connection, "answer_changed", 0, _EVERY, scopes(connection))
     connection.execute("DROP TABLE answer_changed; DROP TABLE answer_changed_keys; DROP TABLE touched")
     return Changed(flows, mark, utc(now))

@@ -50,14 +50,9 @@ class Weighed(NamedTuple):
     agree: list[str]
 
 
-def collect(
-    connection: duckdb.DuckDBPyConnection,
-    as_of: datetime | None,
-    settings: Settings,
-    around: datetime | None,
-) -> None:
-    """Copy what the steps of the flows looked at are made of. Needs the turn."""
-    step_table.collect(connection, _window(connection, around), as_of, settings)
+def collect(connection: duckdb.DuckDBPyConnection, settings: Settings, around: datetime | None) -> None:
+    """Copy what the steps of the flows looked at are made of. Needs the turn, and ``open_wait``."""
+    step_table.collect(connection, _window(connection, around), settings)
     breaks.owe(connection, settings.limit_us)
 
 

@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clew.collectors.record import RECORD_COLUMNS
-from clew.reconstruct.duckdb.holding import hold_back
-from clew.reconstruct.duckdb.judging import judged
+from clew.reconstruct.duckdb.judging import judged, prepare
 from clew.reconstruct.duckdb.linking import linked
-from clew.reconstruct.duckdb.lookups import having
+from clew.reconstruct.duckdb.lookups import having, of_flow
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows, utc
 from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS
 from clew.reconstruct.duckdb.surroundings import groups, p99_us, senders, tellers, waits
@@ -35,8 +34,8 @@ def detail(
     flow = _number(connection, flow_id, scope)
     if flow is None:
         return None
-    hold_back(connection, as_of, settings.limit_us, flow)
-    one = judged(as_of, settings.limit_us, flow)
+    prepare(connection, as_of, settings.limit_us, flow)
+    one = judged(of_flow("store.flows", flow), f"FROM open_wait WHERE flow = {flow}")
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE one AS SELECT {FLOW_COLUMNS}, 1 AS nth FROM ({one})"
     ).fetchall()
@@ -50,7 +49,7 @@ def detail(
     rows = _records(connection, flow, flows[0], limit)
     truncated = max(0, flows[0].records - len(rows))
     steps, loose = order(rows)
-    owed = waits(connection, flow, settings.limit_us)
+    owed = waits(connection, flow)
     sent_by = senders(connection, owed)
     return FlowDetail(
         flow=flows[0],

@@ -6,10 +6,8 @@ the records' narrow columns.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from clew.reconstruct.duckdb.holding import is_holding
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.querying import conditions, scopes, utc
 from clew.reconstruct.model import Change, FlowFilter, FlowGroup, GroupBy, Settings, Status
@@ -43,17 +41,16 @@ def groups(
     connection: duckdb.DuckDBPyConnection,
     which: FlowFilter,
     by: GroupBy,
-    as_of: datetime | None,
     settings: Settings,
 ) -> list[FlowGroup]:
-    """The groups, the largest first, then by value; what has none comes last of its size."""
+    """The groups, the largest first, then by value; what has none comes last of its size. Needs ``open_wait``."""
     where, bound = conditions(connection, which, settings)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE grouped AS
         SELECT flow, flow_id, scope_no, type, status, cause, last,
             waits_for[2] AS since, waits_for[3] AS kind, waits_for[4] AS name, waits_for[5] AS service
-        FROM ({judged(as_of, settings.limit_us, holding=is_holding(connection))}) JOIN store.scopes USING (scope_no)
+        FROM ({judged()}) JOIN store.scopes USING (scope_no)
         WHERE {where}
         """,
         bound,

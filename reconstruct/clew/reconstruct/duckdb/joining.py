@@ -164,7 +164,8 @@ def show(connection: duckdb.DuckDBPyConnection) -> None:
         "channels": "FROM kept.channels UNION BY NAME FROM memory.joined.channels",
     }
     views |= {
-        table: f"{rest.format(table)} UNION ALL BY NAME FROM memory.joined.{table}"
+        # Rows are told by their numbers, which a view has none of by itself.
+        table: f"SELECT *, rowid {rest.format(table)} UNION ALL BY NAME SELECT *, -1 - rowid AS rowid FROM memory.joined.{table}"
         for table in ("flows", "waits", "flow_keys", "instances")
     }
     tables = connection.execute(
@@ -172,9 +173,7 @@ def show(connection: duckdb.DuckDBPyConnection) -> None:
     ).fetchall()
     views = {table: f"FROM kept.{table}" for (table,) in tables} | views
     for table, select in views.items():
-        # Waits are told by their rows' numbers, which a view has none of.
-        kind = "TABLE" if table == "waits" else "VIEW"
-        connection.execute(f"CREATE {kind} store.{table} AS {select}").fetchall()
+        connection.execute(f"CREATE VIEW store.{table} AS {select}").fetchall()
 
 
 def drop(connection: duckdb.DuckDBPyConnection) -> None:

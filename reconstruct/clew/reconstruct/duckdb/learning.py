@@ -22,7 +22,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from clew.reconstruct.duckdb.judging import open_waits
 from clew.reconstruct.duckdb.schema import OUTCOMES
 from clew.reconstruct.duckdb.step_table import drop, gather
 from clew.reconstruct.learning.evidence import Evidence, Milestone, Pair
@@ -52,14 +51,12 @@ CLIMB = 32
 FAILED = OUTCOMES.index("failed")
 
 
-def choose(
-    connection: duckdb.DuckDBPyConnection, asked: Asked, as_of: datetime | None, settings: Settings
-) -> None:
+def choose(connection: duckdb.DuckDBPyConnection, asked: Asked, as_of: datetime | None) -> None:
     """Make ``chosen`` and ``kinds``: a sample of each type, and which of its flows are learned from.
 
     A flow is ``sound`` where no dead letter, unanswered error, open span or unhandled message
     of it is known, whatever a definition says; and ``settled`` where it said nothing for longer
-    than 99 % of its type take in all. Needs the turn.
+    than 99 % of its type take in all. Needs the turn, and ``open_wait``.
     """
     drop(connection)
     _run(connection, "CREATE SCHEMA memory.report")
@@ -91,8 +88,7 @@ def choose(
                 WHERE r.rate >= 1 OR hash(a.flow) < (r.rate * 18446744073709551615)::UBIGINT
             ),
             faulty AS (
-                SELECT DISTINCT flow FROM ({open_waits(settings.limit_us)})
-                WHERE kind IN ('handling', 'end', 'retry')
+                SELECT DISTINCT flow FROM open_wait WHERE kind IN ('handling', 'end', 'retry')
             ),
             lasting AS (
                 SELECT type, coalesce(quantile_disc(epoch_us(last) - epoch_us(started), 0.99), 0) AS us

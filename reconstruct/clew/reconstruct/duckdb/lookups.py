@@ -23,3 +23,16 @@ def having(columns: str, table: str, column: str, values: Iterable[str]) -> str:
         listed = ", ".join(wanted) or "NULL"
         return f"SELECT {columns} FROM {table} WHERE {column} IN ({listed})"
     return " UNION ALL ".join(f"SELECT {columns} FROM {table} WHERE {column} = {value}" for value in wanted)
+
+
+def of_flows(table: str, flows: str) -> str:
+    """A SELECT of the rows of ``table`` whose flow is one of ``flows``.
+
+    A join reads every column of all rows; by the row's number those of the wanted ones are read.
+    """
+    return f"FROM {table} WHERE rowid IN (SELECT rowid FROM {table} SEMI JOIN {flows} USING (flow))"
+
+
+def of_flow(table: str, flow: int) -> str:
+    """:func:`of_flows` for one: a filter, too, begins with every column of all rows."""
+    return f"FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE flow = {flow})"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from clew.reconstruct.duckdb.holding import behind, is_holding
-from clew.reconstruct.duckdb.judging import judged
+from clew.reconstruct.duckdb.holding import behind
+from clew.reconstruct.duckdb.judging import counted, judged
+from clew.reconstruct.duckdb.lookups import of_flows
 from clew.reconstruct.duckdb.schema import EVIDENCE
 from clew.reconstruct.keys import class_of
 from clew.reconstruct.model import (
@@ -126,12 +127,11 @@ def conditions(
 def select_flows(
     connection: duckdb.DuckDBPyConnection,
     which: FlowFilter,
-    as_of: datetime | None,
     settings: Settings,
     answer: str,
     also: str = "true",
 ) -> None:
-    """Make the temporary tables ``answer`` and ``answer``_keys.
+    """Make the temporary tables ``answer`` and ``answer``_keys. Needs ``open_wait``.
 
     They hold the flows asked for, ``nth`` in the order asked for, and the keys of these.
     ``also`` is a further condition on a judged flow.
@@ -140,21 +140,25 @@ def select_flows(
     if which.sort not in SORTS:
         raise ValueError(f"cannot sort by {which.sort!r}: known are {', '.join(SORTS)}")
     direction = "DESC NULLS LAST" if which.descending else "ASC NULLS LAST"
-    order = f"ORDER BY {SORTS[which.sort]} {direction}, flow_id, scope"
     limit = f"LIMIT {int(which.limit)}" if which.limit is not None else ""
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE {answer} AS
-        SELECT {FLOW_COLUMNS}, row_number() OVER ({order}) AS nth
-        FROM ({judged(as_of, settings.limit_us, holding=is_holding(connection))}) JOIN store.scopes USING (scope_no)
-        WHERE {where} AND {also}
-        {order} {limit}
+        CREATE OR REPLACE TEMP TABLE chosen AS
+        SELECT flow, row_number() OVER () AS nth FROM (
+            SELECT flow FROM ({judged(owing=which.statuses == (Status.STUCK,))}) WHERE {where} AND {also}
+            ORDER BY {SORTS[which.sort]} {direction}, flow {limit}
+        )
         """,
         bound,
     ).fetchall()
+    these = judged(of_flows("store.flows", "chosen"), "FROM open_wait SEMI JOIN chosen USING (flow)")
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE {answer} AS
+        SELECT {FLOW_COLUMNS}, nth FROM ({these}) JOIN chosen USING (flow)
+    """).fetchall()
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE {answer}_keys AS
-        SELECT k.flow, k.name, k.value FROM store.flow_keys AS k SEMI JOIN {answer} USING (flow)
+        SELECT flow, name, value FROM ({of_flows("store.flow_keys", "chosen")})
     """).fetchall()
 
 
@@ -233,16 +237,15 @@ def summary(
     """Counts over the whole store."""
     by_status = dict(
         connection.execute(f"""
-            SELECT status, count(*) FROM ({judged(as_of, settings.limit_us, holding=is_holding(connection))})
-            GROUP BY status ORDER BY status
+            FROM ({counted()}) ORDER BY status
         """).fetchall()
     )
     rejects, undated = connection.execute(
         "SELECT coalesce(sum(rejects), 0), coalesce(sum(undated), 0) FROM store.sources"
     ).fetchall()[0]
-    records, unattributed = connection.execute(
-        "SELECT count(*), count(*) FILTER (evidence = 0) FROM store.records"
-    ).fetchall()[0]
+    records, unattributed = connection.execute("""
+        SELECT (SELECT count(*) FROM store.records), (SELECT count(*) FROM store.records WHERE evidence = 0)
+    """).fetchall()[0]
     missing_parents = connection.execute(
         "SELECT coalesce(sum(missing_parents), 0) FROM store.flows"
     ).fetchall()[0][0]

@@ -124,6 +124,7 @@ CREATE TABLE store.instances (base UBIGINT, flow UBIGINT, number INTEGER, since 
 
 ``ids`` says in which batches an event's or a trace's ID stands (``event_h``, ``trace_h``): each
 batch adds its IDs in their order, so that looking one up reads a row group of each batch.
+So do ``flow_keys``, by flow.
 """
 
 ENGINE_TABLE_NAMES = ("ids", "link_refs", "shared", "flows", "waits", "channels", "flow_keys", "instances")

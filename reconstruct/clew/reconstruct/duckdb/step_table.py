@@ -41,14 +41,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clew.reconstruct.duckdb.holding import is_holding
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.querying import conditions
 from clew.reconstruct.passes.fold import EARLIEST, HANDLES, SENDS
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import duckdb
 
     from clew.reconstruct.model import FlowFilter, Settings
@@ -71,10 +68,8 @@ NEVER = (1 << 63) - 1
 _PUBLISH, _HANDLING, _EVENT, _SPAN = range(len(KINDS))
 
 
-def choose(
-    connection: duckdb.DuckDBPyConnection, which: FlowFilter, as_of: datetime | None, settings: Settings
-) -> None:
-    """Make ``chosen`` and ``kinds``. Needs the turn."""
+def choose(connection: duckdb.DuckDBPyConnection, which: FlowFilter, settings: Settings) -> None:
+    """Make ``chosen`` and ``kinds``. Needs the turn, and ``open_wait``."""
     drop(connection)
     _run(connection, "CREATE SCHEMA memory.report")
     where, bound = conditions(connection, which, settings)
@@ -82,7 +77,7 @@ def choose(
         f"""
         CREATE OR REPLACE TABLE report.chosen AS
         SELECT flow, flow_id, scope, type, status, started, last, coalesce(ended, last) AS ended
-        FROM ({judged(as_of, settings.limit_us, holding=is_holding(connection))}) JOIN store.scopes USING (scope_no)
+        FROM ({judged()}) JOIN store.scopes USING (scope_no)
         WHERE {where}
         """,
         bound,
@@ -105,11 +100,9 @@ def choose(
     )
 
 
-def collect(
-    connection: duckdb.DuckDBPyConnection, which: FlowFilter, as_of: datetime | None, settings: Settings
-) -> None:
-    """Copy what the steps of the flows asked for are made of: narrow columns, no text. Needs the turn."""
-    choose(connection, which, as_of, settings)
+def collect(connection: duckdb.DuckDBPyConnection, which: FlowFilter, settings: Settings) -> None:
+    """Copy what the steps of the flows asked for are made of: narrow columns, no text. Needs the turn, and ``open_wait``."""
+    choose(connection, which, settings)
     gather(connection)
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from clew.reconstruct.duckdb import detail, finding, holding, querying
+from clew.reconstruct.duckdb import detail, finding, judging, querying
 from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
 from clew.reconstruct.duckdb.joined import marked, with_seams
 from clew.reconstruct.duckdb.kept import keep_settings, kept_settings, number_in_use, put_in_use
@@ -126,8 +126,8 @@ class DuckStore:
     def flows(self, which: FlowFilter, as_of: datetime | None = None) -> Iterator[Flow]:
         self._answers += 1
         answer = f"answer_{self._answers}"
-        with self._at(as_of) as (connection, now, settings):
-            querying.select_flows(connection, which, now, settings, answer)
+        with self._at(as_of) as (connection, _, settings):
+            querying.select_flows(connection, which, settings, answer)
             scope_of = querying.scopes(connection)
         start = 0
         while True:
@@ -153,8 +153,8 @@ class DuckStore:
     def groups(self, which: FlowFilter, by: GroupBy, as_of: datetime | None = None) -> list[FlowGroup]:
         from clew.reconstruct.duckdb import grouping
 
-        with self._at(as_of) as (connection, now, settings):
-            return grouping.groups(connection, which, by, now, settings)
+        with self._at(as_of) as (connection, _, settings):
+            return grouping.groups(connection, which, by, settings)
 
     def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:
         with self._now() as connection:
@@ -242,8 +242,8 @@ class DuckStore:
         from clew.reconstruct.duckdb import continuations, step_table
 
         with self._reporting:
-            with self._at(as_of) as (connection, now, settings):
-                continuations.collect(connection, now, settings, around)
+            with self._at(as_of) as (connection, _, settings):
+                continuations.collect(connection, settings, around)
             with self._file.workbench() as connection:
                 if not continuations.pair(connection):
                     step_table.drop(connection)
@@ -293,7 +293,7 @@ class DuckStore:
 
         with self._reporting:
             with self._at(as_of) as (connection, now, settings):
-                step_table.collect(connection, which, now, settings)
+                step_table.collect(connection, which, settings)
                 context = fitting.collect(connection, definitions, now, settings.limit_us)
             with self._file.workbench() as connection:
                 found = fitting.fitness(context, now, ignoring)
@@ -314,8 +314,8 @@ class DuckStore:
         from clew.reconstruct.duckdb import step_table
 
         with self._reporting:
-            with self._at(as_of) as (connection, now, settings):
-                step_table.collect(connection, which, now, settings)
+            with self._at(as_of) as (connection, _, settings):
+                step_table.collect(connection, which, settings)
                 also(connection)
             with self._file.workbench() as connection:
                 step_table.build(connection)
@@ -336,7 +336,7 @@ class DuckStore:
         settings = self._writing_settings() if keep else self.settings()
         with self._reporting:
             with self._at(None) as (connection, now, _):
-                learning.choose(connection, asked, now, settings)
+                learning.choose(connection, asked, now)
             with self._file.workbench() as connection:
                 found = modelling.find(connection, asked, settings)
         if not keep:
@@ -473,7 +473,7 @@ class DuckStore:
             if wanted is None or newest is None or wanted >= newest:
                 with self._now() as present:
                     if not one:
-                        holding.hold_back(present, wanted or newest, settings.limit_us)
+                        judging.prepare(present, wanted or newest, settings.limit_us)
                     yield present, wanted or newest, settings
                 return
             from clew.reconstruct.duckdb import joining, rebuilding
@@ -488,7 +488,7 @@ class DuckStore:
                 joining.forget_answered(connection)
             try:
                 if not one:
-                    holding.hold_back(connection, wanted, settings.limit_us)
+                    judging.prepare(connection, wanted, settings.limit_us)
                 yield connection, wanted, settings
             finally:
                 connection.execute("DETACH store")

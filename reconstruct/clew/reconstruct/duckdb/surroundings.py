@@ -7,7 +7,6 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from clew.reconstruct.duckdb.holding import is_holding
-from clew.reconstruct.duckdb.judging import open_waits
 from clew.reconstruct.model import GroupPosition, Owed
 from clew.reconstruct.passes.fold import HANDLES, SENDS
 
@@ -24,11 +23,11 @@ PACE_MINUTES = 10
 """Over which a group's pace is measured."""
 
 
-def waits(connection: duckdb.DuckDBPyConnection, flow: int, limit_us: int) -> tuple[Owed, ...]:
-    """All that a flow owes, the earliest deadline first."""
+def waits(connection: duckdb.DuckDBPyConnection, flow: int) -> tuple[Owed, ...]:
+    """All that a flow owes, the earliest deadline first. Needs ``open_wait`` of the time that is asked for."""
     rows = connection.execute(f"""
         SELECT DISTINCT kind, name, since, deadline, service, destination, held
-        FROM ({open_waits(limit_us, f"flow = {flow}")})
+        FROM open_wait WHERE flow = {flow}
         ORDER BY deadline, since, kind, name, service, destination, held LIMIT {WAITS}
     """).fetchall()
     return tuple(
