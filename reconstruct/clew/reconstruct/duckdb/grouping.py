@@ -1,15 +1,15 @@
 """Flows by what they have in common, and what changed right before the first of them.
 
-All of it set-wise: a million flows are one scan of the flows and their waits, and two of
-the records' narrow columns.
+All of it set-wise: a million flows are one scan of the flows and their waits, and one of the
+records' narrow columns up to the last of the groups' first sightings.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clew.reconstruct.duckdb.judging import judged
-from clew.reconstruct.duckdb.querying import conditions, scopes, utc
+from clew.reconstruct.duckdb.lookups import FEW
+from clew.reconstruct.duckdb.querying import chosen, scopes, utc
 from clew.reconstruct.model import Change, FlowFilter, FlowGroup, GroupBy, Settings, Status
 
 if TYPE_CHECKING:
@@ -44,17 +44,12 @@ def groups(
     settings: Settings,
 ) -> list[FlowGroup]:
     """The groups, the largest first, then by value; what has none comes last of its size. Needs ``open_wait``."""
-    where, bound = conditions(connection, which, settings)
-    connection.execute(
-        f"""
+    connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE grouped AS
-        SELECT flow, flow_id, scope_no, type, status, cause, last,
+        SELECT flow, flow_id, scope_no, type, status, cause, started, last,
             waits_for[2] AS since, waits_for[3] AS kind, waits_for[4] AS name, waits_for[5] AS service
-        FROM ({judged()}) JOIN store.scopes USING (scope_no)
-        WHERE {where}
-        """,
-        bound,
-    ).fetchall()
+        FROM ({chosen(connection, which, settings)})
+    """).fetchall()
     ends = [event for one in settings.definitions for event, outcome in one.ends if outcome == "failed"]
     _blame(connection, ends, wanted=by in {GroupBy.STEP, GroupBy.SERVICE})
     limit = f"LIMIT {int(which.limit)}" if which.limit is not None else ""
@@ -144,13 +139,29 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> dict[int, list[Change]]:
     - ``error_type``: of a service that had been seen.
     - ``service``: one that had not.
     """
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE example AS
+        SELECT o.nth, o.one[1] AS sighted, g.flow, g.started, g.last
+        FROM group_of AS o JOIN grouped AS g ON g.flow = o.one[4] WHERE o.harmed
+    """).fetchall()
+    examples = connection.execute("""
+        SELECT nth, flow, started::VARCHAR, last::VARCHAR, max(sighted) OVER ()::VARCHAR FROM example
+        WHERE isfinite(sighted) AND started IS NOT NULL
+    """).fetchall()
+    if not examples:
+        return {}
+    # What was seen later than all of them is not looked at.
+    until = f"time BETWEEN TIMESTAMP '2000-01-01' AND TIMESTAMP '{examples[0][-1]}'"
+    few = " UNION ALL ".join(
+        f"SELECT {nth} AS nth, series FROM store.records "
+        f"WHERE flow = {flow} AND time BETWEEN TIMESTAMP '{started}' AND TIMESTAMP '{last}'"
+        for nth, flow, started, last, _ in examples
+    )
+    many = "SELECT nth, series FROM store.records JOIN example USING (flow)"
     rows = connection.execute(f"""
         WITH
-            example AS (SELECT nth, one[1] AS sighted, one[4] AS flow FROM group_of WHERE harmed),
-            first_seen AS (
-                SELECT series, min(time) AS first FROM store.records
-                WHERE time >= TIMESTAMP '2000-01-01' AND EXISTS (FROM example) GROUP BY series
-            ),
+            first_seen AS (SELECT series, min(time) AS first FROM store.records WHERE {until} GROUP BY series),
+            told AS ({few if len(examples) <= FEW else many}),
             trait AS (
                 SELECT series, 'schema_version' AS kind, name, schema_version AS value
                 FROM store.series WHERE schema_version IS NOT NULL AND name IS NOT NULL
@@ -167,7 +178,7 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> dict[int, list[Change]]:
             begun AS (SELECT min(first) + {WARM_UP} AS warm FROM first_seen)
         SELECT DISTINCT e.nth, k.kind, k.name, k.value, k.first
         FROM example AS e
-        JOIN store.records AS r ON r.flow = e.flow
+        JOIN told USING (nth)
         JOIN trait AS t USING (series)
         JOIN known AS k USING (kind, name, value)
         CROSS JOIN begun

@@ -165,7 +165,8 @@ def show(connection: duckdb.DuckDBPyConnection) -> None:
     }
     views |= {
         # Rows are told by their numbers, which a view has none of by itself.
-        table: f"SELECT *, rowid {rest.format(table)} UNION ALL BY NAME SELECT *, -1 - rowid AS rowid FROM memory.joined.{table}"
+        table: f"""SELECT *, rowid {rest.format(table)}
+            UNION ALL BY NAME SELECT *, -1 - rowid AS rowid FROM memory.joined.{table}"""
         for table in ("flows", "waits", "flow_keys", "instances")
     }
     tables = connection.execute(

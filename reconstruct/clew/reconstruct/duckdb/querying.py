@@ -136,22 +136,12 @@ def select_flows(
     They hold the flows asked for, ``nth`` in the order asked for, and the keys of these.
     ``also`` is a further condition on a judged flow.
     """
-    where, bound = conditions(connection, which, settings)
     if which.sort not in SORTS:
         raise ValueError(f"cannot sort by {which.sort!r}: known are {', '.join(SORTS)}")
     direction = "DESC NULLS LAST" if which.descending else "ASC NULLS LAST"
     limit = f"LIMIT {int(which.limit)}" if which.limit is not None else ""
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE chosen AS
-        SELECT flow, row_number() OVER () AS nth FROM (
-            SELECT flow FROM ({judged(owing=which.statuses == (Status.STUCK,))}) WHERE {where} AND {also}
-            ORDER BY {SORTS[which.sort]} {direction}, flow {limit}
-        )
-        """,
-        bound,
-    ).fetchall()
-    these = judged(of_flows("store.flows", "chosen"), "FROM open_wait SEMI JOIN chosen USING (flow)")
+    order = f"ORDER BY {SORTS[which.sort]} {direction}, flow {limit}"
+    these = chosen(connection, which, settings, f"{also} {order}")
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE {answer} AS
         SELECT {FLOW_COLUMNS}, nth FROM ({these}) JOIN chosen USING (flow)
@@ -160,6 +150,26 @@ def select_flows(
         CREATE OR REPLACE TEMP TABLE {answer}_keys AS
         SELECT flow, name, value FROM ({of_flows("store.flow_keys", "chosen")})
     """).fetchall()
+
+
+def chosen(
+    connection: duckdb.DuckDBPyConnection, which: FlowFilter, settings: Settings, also: str = "true"
+) -> str:
+    """Make the temporary table ``chosen(flow, nth)``; give a SELECT of these flows, judged. Needs ``open_wait``.
+
+    Which they are is told by few columns of all flows, and only of these the rest is read.
+    ``also`` is a further condition on a judged flow, and their order.
+    """
+    where, bound = conditions(connection, which, settings)
+    every = judged(owing=which.statuses == (Status.STUCK,))
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE chosen AS
+        SELECT flow, row_number() OVER () AS nth FROM (SELECT flow FROM ({every}) WHERE {where} AND {also})
+        """,
+        bound,
+    ).fetchall()
+    return judged(of_flows("store.flows", "chosen"), "FROM open_wait SEMI JOIN chosen USING (flow)")
 
 
 def to_flows(

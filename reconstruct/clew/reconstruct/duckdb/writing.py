@@ -269,7 +269,9 @@ def put_flows(context: Context) -> None:
     context.run("DELETE FROM store.instances WHERE base IN (SELECT base FROM rerun)")
     context.run("INSERT INTO store.instances SELECT * FROM run_now")
     context.run("DELETE FROM store.flow_keys WHERE flow IN (SELECT flow FROM regrouped)")
-    context.run("INSERT INTO store.flow_keys SELECT flow, name, value, hash(value) FROM key_now ORDER BY flow")
+    context.run(
+        "INSERT INTO store.flow_keys SELECT flow, name, value, hash(value) FROM key_now ORDER BY flow"
+    )
     context.run("""
         INSERT INTO store.ids
         SELECT id, batch FROM (
