@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clew.collectors.kafka.headers import objects
-from clew.collectors.kafka.json_text import joined, literals, one_literal, texts
+from clew.collectors.kafka.json_text import joined, literals, one_literal, text, texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,15 +65,15 @@ def lines(
     ]
     if any(key is not None for key in messages.keys):
         keyed = joined(member("messaging.kafka.message.key"), literals(messages.keys))
-        missing = pa.array([key is None for key in messages.keys])
-        pieces.append(pc.if_else(missing, "", keyed) if pc.any(missing).as_py() else keyed)
+        missing = pa.array([key is None for key in messages.keys], pa.bool_())
+        pieces.append(pc.if_else(missing, text(""), keyed) if pc.any(missing).as_py() else keyed)
     if any(messages.headers):
         pieces += [member("message_headers"), objects(messages.headers, style)]
     raw = pa.array(values, pa.binary())
     rest = pc.binary_slice(raw, 1, _LONGEST).cast(pa.string())
     if pc.min(pc.binary_length(raw)).as_py() < _SHORTEST:
-        empty = pc.equal(pc.utf8_ltrim_whitespace(rest), pa.scalar("}"))
-        pieces.append(pc.if_else(empty, "", comma))
+        empty = pc.equal(pc.utf8_ltrim_whitespace(rest), text("}"))
+        pieces.append(pc.if_else(empty, text(""), text(comma)))
     else:
         pieces.append(comma)
     return joined(*pieces, rest)

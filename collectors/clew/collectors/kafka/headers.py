@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from clew.collectors.kafka.json_text import joined, literals, one_literal
+from clew.collectors.kafka.json_text import joined, literals, one_literal, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def objects(headers: Sequence[Headers | None], style: tuple[str, str]) -> pa.Arr
         kept = np.concatenate(([0], np.cumsum(last, dtype=np.int32))).astype(np.int32)
         offsets = kept[offsets]
     starts = pa.array(offsets, pa.int32())
-    return joined("{", pc.binary_join(pa.ListArray.from_arrays(starts, members), comma), "}")
+    return joined("{", pc.binary_join(pa.ListArray.from_arrays(starts, members), text(comma)), "}")
 
 
 def _alike(names: Sequence[str], values: Sequence[bytes | None], style: tuple[str, str]) -> pa.Array[Any]:

@@ -19,8 +19,16 @@ def joined(*pieces: Any) -> pa.Array[Any]:
     """Arrays of texts end to end, row by row; a ``str`` among them stands in each row."""
     import pyarrow.compute as pc
 
-    made: pa.Array[Any] = pc.binary_join_element_wise(*pieces, "")
+    written: list[Any] = [text(piece) if isinstance(piece, str) else piece for piece in pieces]
+    made: pa.Array[Any] = pc.binary_join_element_wise(*written, text(""))
     return made
+
+
+def text(value: str) -> pa.StringScalar:
+    """The same for each row. Arrow, where it has to guess a scalar's type, looks for modules on the disk each time."""
+    import pyarrow as pa
+
+    return pa.scalar(value, pa.string())
 
 
 def texts(numbers: Sequence[int]) -> pa.Array[Any]:
@@ -42,7 +50,7 @@ def literals(values: Sequence[bytes | None]) -> pa.Array[Any]:
         return pa.array([one_literal(value) for value in values], pa.string())
     made = joined('"', strings, '"')
     special: Any = pc.match_substring_regex(strings, ESCAPED)
-    special = pc.if_else(pc.is_null(special), pa.scalar(True), special)  # noqa: FBT003  an Arrow value
+    special = pc.fill_null(special, pa.scalar(True, pa.bool_()))  # noqa: FBT003  an Arrow value
     if pc.any(special).as_py():
         written = [one_literal(value) for value in raw.filter(special).to_pylist()]
         made = pc.replace_with_mask(made, special, pa.array(written, pa.string()))
