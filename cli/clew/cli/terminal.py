@@ -87,12 +87,21 @@ class Terminal:
 
     def warn(self, text: str) -> None:
         """Say that something is not as it should be, and that the command went on."""
-        self.say(Line(_encoding(sys.stderr)).add("warning: ", "warning").add(text))
+        self._talk(text, first=Line(_encoding(sys.stderr)).add("warning: ", "warning"))
 
     def hint(self, text: str) -> None:
         """Say how to go on, where somebody reads both."""
         if self.person and self.interactive:
-            self.say(Line(_encoding(sys.stderr)).add(text, "faint"))
+            self._talk(text, "faint")
+
+    def _talk(self, text: str, style: str = "", first: Line | None = None) -> None:
+        """Say it in lines as wide as the terminal; in a pipe, where lines are searched, in one."""
+        first = first if first is not None else Line(_encoding(sys.stderr))
+        if self.interactive:
+            look = Look(self._width(), _encoding(sys.stderr))
+            self.say(look.wrap(text, style, first=first, again=look.line("  ")))
+        else:
+            self.say(first.add(text, style))
 
     def console(self, name: str = "stderr") -> Console:
         """Rich's own console, for progress."""
