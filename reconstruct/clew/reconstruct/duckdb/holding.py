@@ -118,19 +118,19 @@ _TELLER = """
 
 def hold_back(
     connection: duckdb.DuckDBPyConnection, as_of: datetime | None, limit_us: int, flow: int | None = None
-) -> None:
+) -> bool:
     """Make the temporary tables ``held_wait(wait, want)`` and ``holding(want, source, scope_no, mark)``.
 
     ``wait`` is the ``rowid`` of a row of ``store.waits`` whose deadline passed before ``as_of``
     (naive UTC) and after the ``mark`` up to which a source was read that would tell of it.
-    ``flow`` limits it to those of one flow.
+    ``flow`` limits it to those of one flow. Gives whether there is any.
     """
     connection.execute(NOTHING).fetchall()
     if as_of is None:
-        return
+        return False
     first = connection.execute(f"SELECT min(mark) FROM ({SOURCES})").fetchall()[0][0]
     if not isinstance(first, datetime) or first >= as_of:
-        return
+        return False
     now, silent = _literal(as_of), _literal(as_of - SILENT_AFTER)
     _run(connection, f"CREATE OR REPLACE TEMP TABLE read_to AS {SOURCES}")
     deadline = f"w.since + to_microseconds(coalesce(w.limit_us, {limit_us}))"
@@ -162,7 +162,7 @@ def hold_back(
         """,
     )
     if not connection.execute("SELECT count(*) FROM doubt_series").fetchall()[0][0]:
-        return
+        return False
     _run(
         connection,
         f"""
@@ -201,6 +201,7 @@ def hold_back(
         WHERE c.deadline > h.mark
     """,
     )
+    return is_holding(connection)
 
 
 def behind(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from clew.reconstruct.duckdb.holding import hold_back, is_holding
+from clew.reconstruct.duckdb.holding import hold_back
 from clew.reconstruct.duckdb.schema import OUTCOMES, WAITS
 from clew.reconstruct.model import OWED_CAUSES, Status
 
@@ -56,9 +56,9 @@ def prepare(
     exclusive: what is due at ``as_of`` (naive UTC) is not overdue; where ``as_of`` is None (an
     empty store) none has passed.
     """
-    hold_back(connection, as_of, limit_us, flow)
+    holding = hold_back(connection, as_of, limit_us, flow)
     looked_for = f"({_KIND['parent']}, {_KIND['cause']})"
-    held = "w.rowid IN (SELECT wait FROM held_wait)" if is_holding(connection) else "false"
+    held = "w.rowid IN (SELECT wait FROM held_wait)" if holding else "false"
     names = " ".join(f"WHEN {number} THEN '{name}'" for name, number in _KIND.items())
     now = f"TIMESTAMP '{as_of.isoformat(sep=' ')}'" if as_of else "TIMESTAMP '-infinity'"
     connection.execute(f"""

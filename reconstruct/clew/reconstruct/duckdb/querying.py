@@ -250,15 +250,12 @@ def summary(
             FROM ({counted()}) ORDER BY status
         """).fetchall()
     )
-    rejects, undated = connection.execute(
-        "SELECT coalesce(sum(rejects), 0), coalesce(sum(undated), 0) FROM store.sources"
-    ).fetchall()[0]
-    records, unattributed = connection.execute("""
-        SELECT (SELECT count(*) FROM store.records), (SELECT count(*) FROM store.records WHERE evidence = 0)
-    """).fetchall()[0]
-    missing_parents = connection.execute(
-        "SELECT coalesce(sum(missing_parents), 0) FROM store.flows"
-    ).fetchall()[0][0]
+    ((rejects, undated, records, unattributed, missing_parents),) = connection.execute("""
+        SELECT coalesce(sum(rejects), 0), coalesce(sum(undated), 0),
+            (SELECT count(*) FROM store.records), (SELECT count(*) FROM store.records WHERE evidence = 0),
+            (SELECT coalesce(sum(missing_parents), 0) FROM store.flows)
+        FROM store.sources
+    """).fetchall()
     return Summary(
         as_of=utc(as_of),
         as_of_from="option" if given else _set_by(connection),
