@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 # numpy's linear algebra, which nothing here uses, starts a thread for each core.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+GARBAGE: Final = 50_000
+"""New objects between two looks for garbage in cycles, of which a command makes hardly any; Python's
+own 700 cost each start some milliseconds, since what is imported is looked through again and again."""
 
 
 class Entry(NamedTuple):
@@ -134,6 +139,8 @@ def clew(ctx: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run clew and give its exit status, a member of :class:`clew.cli.exits.Exit`. Never a traceback."""
     args = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        gc.set_threshold(GARBAGE)
     if "_CLEW_COMPLETE" in os.environ:
         clew.main(args, prog_name="clew")
     try:
