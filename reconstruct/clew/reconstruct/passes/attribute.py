@@ -298,6 +298,8 @@ def _spread_from_origins(context: Context) -> None:
 
 def _spread(context: Context) -> None:
     """Label ``open`` records from ``known`` ones, strongest edges first."""
+    if not context.count("SELECT count(*) FROM known"):
+        return
     for strength in (CAUSATION, MESSAGE, SPAN, PARENT, HOP):
         if not context.count("SELECT count(*) FROM open"):
             return
