@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from tests.truth.flows import SPANS, Flow, Record, S, Told
+from tests.truth.flows import Flow, Record, S, Told
 from tests.truth.workflows import DEFAULT_LIMIT_S, Reaction
 
 DEFAULT_LIMIT: Final = DEFAULT_LIMIT_S * S
@@ -43,8 +43,6 @@ class Known:
     done: dict[Handling, int] = field(default_factory=dict)
     failed: dict[Handling, int] = field(default_factory=dict)
     dead: dict[Handling, int] = field(default_factory=dict)
-    traced: bool = False
-    """Spans tell of it: only then does a handling without one tell that it hangs."""
     spans: dict[Handling, set[str]] = field(default_factory=dict)
     """The spans of handlings that went well."""
     effects: dict[Handling, set[str]] = field(default_factory=dict)
@@ -56,7 +54,6 @@ def known(records: Iterable[Record], clocks: Mapping[str, int]) -> Known:
     found = Known()
     for record in records:
         message = record.message
-        found.traced |= record.told in SPANS
         if message is None or message.scratched:
             continue
         ahead = clocks.get(record.service, 0)
@@ -169,7 +166,7 @@ def _culprit(flow: Flow, told: Known, children: tuple[Verdict, ...]) -> str:
             continue
         if on in told.begun:
             if on not in told.done and on not in told.failed:
-                broken.append("slow_step" if told.traced else "not told")
+                broken.append("slow_step")
             elif event is not None and event not in told.sent and _ready(reaction, told):
                 broken.append("consumed_no_reaction")
         elif reaction.event not in heard:
@@ -182,7 +179,7 @@ def _culprit(flow: Flow, told: Known, children: tuple[Verdict, ...]) -> str:
         for call in flow.workflow.calls
         if call.event not in told.sent and call.only in {None, flow.scenario}
     )
-    for cause in ("not told", "slow_step", "never_consumed", "consumed_no_reaction", "waiting_for_join"):
+    for cause in ("slow_step", "never_consumed", "consumed_no_reaction", "waiting_for_join"):
         if cause in broken:
             return cause
     return "never_published"

@@ -218,6 +218,23 @@ class GroupPosition:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A handling that lines alone tell of, and what others of its kind say of its last line."""
+
+    service: str
+    event_id: str
+    ended: bool | None
+    """False where the others went on after such a line, or were told by a span; True where it ended them;
+    None where too few tell."""
+    line: str
+    """The last line, with an ellipsis for each word that differs from one handling to the next."""
+    follows: str
+    """The line that comes next in the others; "" where none is known."""
+    others: int
+    """How many others say so."""
+
+
+@dataclass(frozen=True, slots=True)
 class FlowDetail:
     """A flow whole. Steps come in happens-before order; a parent precedes its children."""
 
@@ -239,6 +256,8 @@ class FlowDetail:
     groups: tuple[GroupPosition, ...] = ()
     """Of a flow that waits for somebody who has not handled its messages: how far whoever handles in
     their partitions came."""
+    begun: tuple[Begun, ...] = ()
+    """Of a flow that is stuck for a step: its handlings that no span tells of."""
     p99_us: int | None = None
     """Within what time what it waits for came in 99 of 100 flows of its type; None where too few tell,
     and where nobody asked what is usual."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from clew.reconstruct.causes.cause import Clue
-from clew.reconstruct.model import Continuation, FlowDetail, Observation, Owed, Status, Step, StepKind
+from clew.reconstruct.model import Begun, Continuation, FlowDetail, Observation, Owed, Status, Step, StepKind
 
 if TYPE_CHECKING:
     from clew.reconstruct.definitions import Definition
@@ -93,19 +93,36 @@ class Scene:
 
     @cached_property
     def hung(self) -> frozenset[int]:
-        """IDs of handlings of which only the beginning is told, from within a span that never came.
+        """IDs of handlings of which only the beginning is told.
 
-        Only where other steps of the flow are told by spans: else nobody would tell of its end.
+        That is known where others of their kind always went on after such a line
+        (:class:`clew.reconstruct.model.Begun`). Where too few tell, it is a handling of one
+        line from within a span that never came, in a flow of which other steps are told by
+        spans: else nobody would tell of its end.
         """
-        if not any(has_span(step) for step in self.detail.steps):
-            return frozenset()
+        spans = any(has_span(step) for step in self.detail.steps)
         return frozenset(
             step.id
             for step in self.handlings
-            if not has_span(step)
+            if not has_span(step) and step.status != "error" and self._goes_on(step, spans=spans)
+        )
+
+    def begun(self, step: Step) -> Begun | None:
+        """What others of its kind say of a handling; None where nobody asked or it publishes something."""
+        found = (
+            one for one in self.detail.begun if (one.service, one.event_id) == (step.service, step.event_id)
+        )
+        last = self.attempts.get((event_of(step), handler(step)), [step])[-1]
+        return next(found, None) if step is last and step.id not in self.publishing else None
+
+    def _goes_on(self, step: Step, *, spans: bool) -> bool:
+        begun = self.begun(step)
+        if begun is not None and begun.ended is not None:
+            return not begun.ended
+        return (
+            spans
             # A line that was shipped twice tells no end.
             and step.end in {None, step.start}
-            and step.status != "error"
             and any(seen.fields.get("span_id") for seen in step.observations)
         )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from clew.reconstruct.causes.cause import Action, Cause, Rule
-from clew.reconstruct.causes.scene import Scene, clue, who
+from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
+from clew.reconstruct.causes.scene import Scene, clue, shortened, who
 from clew.reconstruct.causes.wording import at, between, spoken
 from clew.reconstruct.model import Status, Step, StepKind
 
@@ -39,7 +39,10 @@ def _open(scene: Scene) -> Iterator[Cause]:
         yield Cause(
             "slow_step",
             f"{who(step)} {verb} {scene.event(step)} {at(step.start)}{ago}, and no end of it was told",
-            (clue(f"{who(step)} {verb} {scene.event(step)}; no record tells its end", step),),
+            (
+                clue(f"{who(step)} {verb} {scene.event(step)}; no record tells its end", step),
+                *_lines(scene, step),
+            ),
             (
                 Action(f"see whether {who(step)} still runs it, or was stopped while it did"),
                 Action("see what it did until then", ("show", scene.detail.flow.flow_id, "--logs")),
@@ -53,6 +56,22 @@ def _waited(scene: Scene, step: Step, overdue: set[tuple[str, datetime]]) -> boo
     return any((name, step.start) in overdue for name in names) or any(
         above.open and (above.name, above.start) in overdue for above in scene.above(step)
     )
+
+
+def _lines(scene: Scene, step: Step) -> Iterator[Clue]:
+    """By which line it is known that it did not end."""
+    begun = scene.begun(step) if step.kind is StepKind.HANDLING and not step.open else None
+    if begun is None or begun.ended is not False:
+        return
+    records = [one for one in (*step.observations, *step.logs) if one.fields.get("time")]
+    seen = max(records, key=lambda one: one.fields["time"], default=None)
+    said = shortened(str(seen.fields.get("body") or "")) if seen is not None else ""
+    last = f'its last line is "{said}"' if said else "it told one thing of itself"
+    if begun.follows:
+        others = f'{begun.others} others like it went on, with "{shortened(begun.follows)}"'
+    else:
+        others = f"a span tells of {begun.others} others like it, and none of this one"
+    yield clue(f"{last}; {others}", step, seen)
 
 
 def _slow(scene: Scene) -> Iterator[Cause]:

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clew.collectors.record import RECORD_COLUMNS
+from clew.reconstruct.duckdb.begun import begun
 from clew.reconstruct.duckdb.judging import judged, prepare
 from clew.reconstruct.duckdb.linking import linked
 from clew.reconstruct.duckdb.lookups import having, of_flow
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows, utc
 from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS
 from clew.reconstruct.duckdb.surroundings import groups, p99_us, senders, tellers, waits
-from clew.reconstruct.model import Evidence, Flow, FlowDetail, Settings
+from clew.reconstruct.model import Evidence, Flow, FlowDetail, Settings, Status
 from clew.reconstruct.passes.order import order
 from clew.reconstruct.salt import salt
 
@@ -51,6 +52,7 @@ def detail(
     steps, loose = order(rows)
     owed = waits(connection, flow)
     sent_by = senders(connection, owed)
+    lacking = flows[0].status is Status.STUCK and any(one.kind == "step" for one in owed)
     return FlowDetail(
         flow=flows[0],
         steps=steps,
@@ -62,6 +64,7 @@ def detail(
         senders=sent_by,
         tellers=tellers(connection, flow),
         groups=groups(connection, scope, owed, sent_by),
+        begun=begun(connection, flow) if lacking else (),
         p99_us=p99_us(connection, flow, flows[0].owed) if usual and flows[0].owed is not None else None,
     )
 
