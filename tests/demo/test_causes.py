@@ -108,8 +108,14 @@ def test_the_list_the_groups_and_why_never_contradict_each_other(asked: Asked) -
         else:
             assert told.cause in REFINES[listed.cause], flow_id
             assert told.causes[0].explains, flow_id
-    listed_causes = Counter(flow.cause for flow in asked.flows.values())
-    assert {group.value: group.flows for group in asked.groups[GroupBy.CAUSE]} == dict(listed_causes)
+    causes = Counter(asked.why[flow_id].cause if flow_id in asked.why else None for flow_id in asked.flows)
+    assert {group.value: group.flows for group in asked.groups[GroupBy.CAUSE]} == dict(causes)
+    for group in asked.groups[GroupBy.CAUSE]:
+        if group.value is not None:
+            assert asked.why[group.example].cause == group.value
+    named = Counter({cause: flows for cause, flows in causes.items() if cause is not None})
+    for by in GroupBy:
+        assert sum((Counter(group.causes) for group in asked.groups[by]), Counter()) == named
 
 
 def test_every_cause_has_clues_that_name_a_record(asked: Asked) -> None:

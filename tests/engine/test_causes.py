@@ -8,7 +8,9 @@ is asked where flows likely go on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from clew.reconstruct import open_store
 from clew.reconstruct.causes import MEANINGS, REFINES, RULES
 from clew.reconstruct.causes.cause import Cause, Clue
 from clew.reconstruct.causes.why import Why, why
-from clew.reconstruct.model import OWED_CAUSES
+from clew.reconstruct.model import OWED_CAUSES, FlowFilter, GroupBy
 from clew.reconstruct.store import Store
 
 FOLDERS = sorted(folder.name for folder in (FIXTURES / "causes").iterdir())
@@ -50,11 +52,28 @@ def test_a_cause_holds_as_its_fixture_shows(case: Case, tmp_path: Path) -> None:
         for expected in case.expect:
             at = when(expected["at"])
             continued = store.continuations(at) if expected.get("continued") else []
+            assert grouped(store, at) == explained(store, at)
             for entry in expected["flows"]:
                 told = why(store, entry["flow"], "", at, continued=continued)
                 assert told is not None, entry["flow"]
                 found = [*differences(told, entry, case)]
                 assert not found, f"{case.shows}\n{entry['flow']}\n" + "\n".join(found)
+
+
+def grouped(store: Store, at: datetime | None) -> dict[str | None, int]:
+    """How many flows each cause has, as their groups say; and the example of each has it."""
+    groups = store.groups(FlowFilter(), GroupBy.CAUSE, at)
+    for group in groups:
+        told = why(store, group.example, group.scope, at)
+        assert told is not None
+        assert told.cause == group.value, group.example
+    return {group.value: group.flows for group in groups}
+
+
+def explained(store: Store, at: datetime | None) -> dict[str | None, int]:
+    """The same as each flow is explained."""
+    told = [why(store, flow.flow_id, flow.scope, at) for flow in store.flows(FlowFilter(), at)]
+    return dict(Counter(one.cause for one in told if one is not None))
 
 
 def differences(told: Why, entry: Mapping[str, Any], case: Case) -> Iterator[str]:

@@ -232,6 +232,8 @@ class Begun:
     """The line that comes next in the others; "" where none is known."""
     others: int
     """How many others say so."""
+    several: bool
+    """Whether one line tells more than another: the others have several, or spans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +323,7 @@ class FlowGroup:
     """The cause, step, service or type; None where the flows have none."""
     flows: int
     causes: Mapping[str, int]
-    """Stored cause → flows; those without a cause are not among them."""
+    """Cause, as :func:`clew.reconstruct.causes.why.why` tells it first → flows; those without one are not among them."""
     oldest: datetime | None
     """Since when the flow that waits for longest is owed something; where nothing is owed, its last record."""
     newest: datetime | None

@@ -11,7 +11,7 @@ explains the flow's stored one comes before all that merely hold besides.
 **One voice.** A list of flows shows the stored cause, told from waits alone without a look
 at any step: cheap for a million flows. These rules refine it: :data:`REFINES` says which
 of them may stand for it, the first one that :func:`explain` gives is always one of these,
-and ``clew show`` and ``clew why`` show that one.
+and ``clew show``, ``clew why`` and the groups of ``--by`` show that one.
 """
 
 from __future__ import annotations

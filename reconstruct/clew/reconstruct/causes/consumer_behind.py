@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from clew.reconstruct.causes.cause import Action, Cause, Rule
 from clew.reconstruct.causes.scene import Scene, clue, event_of, handler, who
@@ -46,8 +47,13 @@ def _is_before(scene: Scene, group: GroupPosition, step: Step) -> bool:
 
 def _moves(scene: Scene, group: GroupPosition, step: Step) -> bool:
     """Whether it handled something after the message was sent, and lately."""
-    since = between(group.time, scene.as_of)
-    if since is None or step.start is None or group.time < step.start or not group.per_second:
+    return step.start is not None and group.time >= step.start and is_moving(group, scene.as_of)
+
+
+def is_moving(group: GroupPosition, as_of: datetime | None) -> bool:
+    """Whether a group handled something lately, as its own pace tells."""
+    since = between(group.time, as_of)
+    if since is None or not group.per_second:
         return False
     return since <= max(STILL_US, int(GAPS * SECOND / group.per_second))
 

@@ -18,6 +18,8 @@ from clew.reconstruct.passes.order import order
 from clew.reconstruct.salt import salt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import duckdb
 
 
@@ -64,7 +66,7 @@ def detail(
         senders=sent_by,
         tellers=tellers(connection, flow),
         groups=groups(connection, scope, owed, sent_by),
-        begun=begun(connection, flow) if lacking else (),
+        begun=begun(connection).get(flow, ()) if lacking else (),
         p99_us=p99_us(connection, flow, flows[0].owed) if usual and flows[0].owed is not None else None,
     )
 
@@ -97,7 +99,8 @@ def _records(
     # Its records lie within its time, which tells where to look; some may have none.
     within = "r.time BETWEEN $started AND $last"
     own = f"""
-        SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, false AS shared
+        SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, false AS shared,
+            {flow}::UBIGINT AS of_flow
         FROM {OBSERVATIONS} AS r WHERE r.flow = {flow} AND {{}} ORDER BY r.time, r.content LIMIT {int(limit)}
     """
     bounds = {
@@ -114,19 +117,23 @@ def _records(
         listed = ", ".join(str(record) for (record,) in shares)
         connection.execute(f"""
             INSERT INTO mine
-            SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, true
+            SELECT {columns}, r.record, r.source_no, r.content, r.event_h, r.span_h, r.evidence, true, {flow}
             FROM {OBSERVATIONS} AS r WHERE r.record IN ({listed}) ORDER BY r.time, r.content
         """).fetchall()
     rows = connection.execute(f"""
-        SELECT * EXCLUDE (content, event_h, span_h) FROM mine
+        SELECT * EXCLUDE (content, event_h, span_h, of_flow) FROM mine
         ORDER BY shared, time, content LIMIT {int(limit)}
     """).fetchall()
-    found: list[tuple[Evidence, bool, dict[str, Any]]] = []
-    for row in rows:
-        fields = {name: value for name, value in zip(names, row[:-2], strict=True) if value is not None}
-        for name in ("time", "end_time"):
-            if isinstance(fields.get(name), datetime):
-                fields[name] = fields[name].replace(tzinfo=UTC)
-        fields["source"] = readings.get(fields["source"], "")
-        found.append((Evidence(EVIDENCE[max(row[-2], 1) - 1]), bool(row[-1]), fields))
-    return found
+    return [observed(names, row, readings) for row in rows]
+
+
+def observed(
+    names: Sequence[str], row: Sequence[Any], readings: Mapping[int, str]
+) -> tuple[Evidence, bool, dict[str, Any]]:
+    """A row of a record: the columns of these names, then its evidence and whether it is shared."""
+    fields = {name: value for name, value in zip(names, row[:-2], strict=True) if value is not None}
+    for name in ("time", "end_time"):
+        if isinstance(fields.get(name), datetime):
+            fields[name] = fields[name].replace(tzinfo=UTC)
+    fields["source"] = readings.get(fields["source"], "")
+    return Evidence(EVIDENCE[max(row[-2], 1) - 1]), bool(row[-1]), fields

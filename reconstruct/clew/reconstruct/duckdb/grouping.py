@@ -6,13 +6,17 @@ records' narrow columns up to the last of the groups' first sightings.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from clew.reconstruct.duckdb.lookups import FEW
 from clew.reconstruct.duckdb.querying import chosen, scopes, utc
+from clew.reconstruct.duckdb.refining import refine
 from clew.reconstruct.model import Change, FlowFilter, FlowGroup, GroupBy, Settings, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import duckdb
 
 WINDOW = "INTERVAL 10 MINUTE"
@@ -25,8 +29,10 @@ HARMED = f"('{Status.STUCK}', '{Status.FAILED}', '{Status.DEAD_LETTERED}')"
 BROKEN = f"('{Status.FAILED}', '{Status.DEAD_LETTERED}')"
 HANDLES = "('process', 'receive', 'settle')"
 
+CAUSE = "coalesce(r.cause, g.cause)"
+
 VALUES = {
-    GroupBy.CAUSE: "g.cause",
+    GroupBy.CAUSE: CAUSE,
     GroupBy.TYPE: "g.type",
     GroupBy.STEP: f"""CASE WHEN g.status IN {BROKEN} AND b.name IS NOT NULL THEN b.name
         ELSE CASE g.kind WHEN 'end' THEN 'end of ' WHEN 'handling' THEN 'handling of ' ELSE '' END || g.name
@@ -41,15 +47,21 @@ def groups(
     connection: duckdb.DuckDBPyConnection,
     which: FlowFilter,
     by: GroupBy,
+    as_of: datetime | None,
     settings: Settings,
+    joined: Collection[tuple[str, str]] = (),
 ) -> list[FlowGroup]:
-    """The groups, the largest first, then by value; what has none comes last of its size. Needs ``open_wait``."""
+    """The groups, the largest first, then by value; what has none comes last of its size.
+
+    Needs ``open_wait`` of ``as_of``. ``joined`` are scope and ID of the flows that are joined with a likely continuation.
+    """
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE grouped AS
         SELECT flow, flow_id, scope_no, type, status, cause, started, last,
             waits_for[2] AS since, waits_for[3] AS kind, waits_for[4] AS name, waits_for[5] AS service
         FROM ({chosen(connection, which, settings)})
     """).fetchall()
+    refine(connection, as_of, settings, joined)
     ends = [event for one in settings.definitions for event, outcome in one.ends if outcome == "failed"]
     _blame(connection, ends, wanted=by in {GroupBy.STEP, GroupBy.SERVICE})
     limit = f"LIMIT {int(which.limit)}" if which.limit is not None else ""
@@ -59,9 +71,10 @@ def groups(
             min(coalesce(g.since, g.last)) AS oldest, max(coalesce(g.since, g.last)) AS newest,
             min(ROW(coalesce(g.last, TIMESTAMP 'infinity'), g.flow_id, g.scope_no, g.flow)) AS one,
             bool_and(g.status IN {HARMED}) AS harmed,
-            histogram(g.cause) AS causes,
+            histogram({CAUSE}) AS causes,
             row_number() OVER (ORDER BY count(*) DESC, value NULLS LAST) AS nth
         FROM grouped AS g
+        LEFT JOIN refined AS r USING (flow)
         LEFT JOIN blamed AS b USING (flow)
         LEFT JOIN usual AS u ON u.name = g.name AND u.kind = g.kind
         GROUP BY value ORDER BY nth {limit}

@@ -153,8 +153,8 @@ class DuckStore:
     def groups(self, which: FlowFilter, by: GroupBy, as_of: datetime | None = None) -> list[FlowGroup]:
         from clew.reconstruct.duckdb import grouping
 
-        with self._at(as_of) as (connection, _, settings):
-            return grouping.groups(connection, which, by, settings)
+        with self._at(as_of) as (connection, now, settings):
+            return grouping.groups(connection, which, by, now, settings, self._joins or ())
 
     def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:
         with self._now() as connection:

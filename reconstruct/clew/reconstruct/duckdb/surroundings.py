@@ -11,7 +11,7 @@ from clew.reconstruct.model import GroupPosition, Owed
 from clew.reconstruct.passes.fold import HANDLES, SENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import duckdb
 
@@ -25,23 +25,33 @@ PACE_MINUTES = 10
 
 def waits(connection: duckdb.DuckDBPyConnection, flow: int) -> tuple[Owed, ...]:
     """All that a flow owes, the earliest deadline first. Needs ``open_wait`` of the time that is asked for."""
+    return waits_of(connection, f"flow = {flow}").get(flow, ())
+
+
+def waits_of(connection: duckdb.DuckDBPyConnection, only: str) -> dict[int, tuple[Owed, ...]]:
+    """Flow → all that it owes, the earliest deadline first, of the open waits of which ``only`` is true."""
     rows = connection.execute(f"""
-        SELECT DISTINCT kind, name, since, deadline, service, destination, held
-        FROM open_wait WHERE flow = {flow}
-        ORDER BY deadline, since, kind, name, service, destination, held LIMIT {WAITS}
+        SELECT DISTINCT flow, kind, name, since, deadline, service, destination, held
+        FROM open_wait WHERE {only}
+        QUALIFY row_number() OVER (
+            PARTITION BY flow ORDER BY deadline, since, kind, name, service, destination, held
+        ) <= {WAITS}
+        ORDER BY flow, deadline, since, kind, name, service, destination, held
     """).fetchall()
-    return tuple(
-        Owed(
-            kind=kind,
-            name=name or "",
-            since=_utc(since) or datetime.fromtimestamp(0, UTC),
-            deadline=_utc(deadline),
-            service=service,
-            destination=destination,
-            held=held,
+    found: dict[int, list[Owed]] = {}
+    for flow, kind, name, since, deadline, service, destination, held in rows:
+        found.setdefault(flow, []).append(
+            Owed(
+                kind=kind,
+                name=name or "",
+                since=_utc(since) or datetime.fromtimestamp(0, UTC),
+                deadline=_utc(deadline),
+                service=service,
+                destination=destination,
+                held=held,
+            )
         )
-        for kind, name, since, deadline, service, destination, held in rows
-    )
+    return {flow: tuple(owed) for flow, owed in found.items()}
 
 
 def senders(connection: duckdb.DuckDBPyConnection, owed: tuple[Owed, ...]) -> dict[str, tuple[str, ...]]:
@@ -168,6 +178,15 @@ def groups(
     as in most flows: only otherwise the records of others are looked at. Waited for is who
     sends an owed step, and where a handling is owed, everybody.
     """
+    every, services = awaited(owed, senders)
+    asked = {"every": every, "services": sorted(services)}
+    if not (every or services) or not connection.execute(_UNHANDLED, asked).fetchall()[0][0]:
+        return ()
+    return positions(connection, scope)
+
+
+def awaited(owed: Iterable[Owed], senders: Mapping[str, tuple[str, ...]]) -> tuple[bool, set[str]]:
+    """Whether everybody who handles is waited for, and which services are."""
     steps = [one for one in owed if one.kind == "step"]
     services = {
         name
@@ -176,9 +195,11 @@ def groups(
             [one.service] if one.service else [*chain(*(senders.get(event, ()) for event in one.events))]
         )
     }
-    asked = {"every": any(one.kind == "handling" for one in owed), "services": sorted(services)}
-    if not (asked["every"] or services) or not connection.execute(_UNHANDLED, asked).fetchall()[0][0]:
-        return ()
+    return any(one.kind == "handling" for one in owed), services
+
+
+def positions(connection: duckdb.DuckDBPyConnection, scope: str) -> tuple[GroupPosition, ...]:
+    """How far each group came in the partitions to which anything in the temporary table ``mine`` was sent."""
     rows = connection.execute(
         f"""
         WITH
