@@ -62,6 +62,8 @@ def bank(tmp_path_factory: pytest.TempPathFactory, run_in: Callable[[Path], Run]
         ("show-inferred", ["show", "4799", "--inferred"]),
         ("why", ["why", "4799"]),
         ("why-inferred", ["why", "4799", "--inferred"]),
+        ("types-inferred", ["types", "--inferred"]),
+        ("variants-inferred", ["variants", "order", "--inferred"]),
         ("none-so-likely", ["stuck", "--inferred", "--likelihood", "1"]),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
@@ -118,3 +120,25 @@ def test_a_script_may_wait_for_what_is_stuck_even_when_joined(
     assert run("stuck", "--exit-code", "--inferred").returncode == 0
     assert run("stuck", "--exit-code", CLEW_INFERRED="1").returncode == 0
     assert run("stuck", "--inferred", "--likelihood", "0.5").returncode == 2
+
+
+def test_reports_count_what_is_joined_as_one(bank: Path, run_in: Callable[[Path], Run]) -> None:
+    run = run_in(bank)
+
+    def told(*arguments: str) -> list[dict[str, Any]]:
+        done = run(*arguments, "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        return [json.loads(text) for text in done.stdout.splitlines()]
+
+    apart = {one["type"]: one["flows"] for one in told("types")}
+    joined = {one["type"]: one["flows"] for one in told("types", "--inferred")}
+    assert apart == {"order": 22}
+    assert joined == {"order": 21}
+    assert [one["flows"] for one in told("variants", "order")] == [20, 1, 1]
+    assert [one["flows"] for one in told("variants", "order", "--inferred")] == [21]
+    paid = [one["flows"] for one in told("steps", "order", "--inferred") if (one["name"], one["kind"]) == ("Paid", "publish")]
+    assert paid == [21]
+    window = ("compare", "--at", "2026-01-31T12:01:30Z", "--all")
+    before = {(one["type"], one["measure"]): one for one in told(*window)}
+    after = {(one["type"], one["measure"]): one for one in told(*window, "--inferred")}
+    assert before != after

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from clew.cli.errors import NothingFound
-from clew.cli.options import MOMENT, as_json, as_of, limited, moment, option, scoped, stored
+from clew.cli.options import (
+    MOMENT,
+    as_json,
+    as_of,
+    inferring,
+    joined,
+    limited,
+    moment,
+    option,
+    scoped,
+    stored,
+)
 from clew.cli.units import moment as written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from clew.cli.look import Line, Look
-    from clew.reconstruct.model import FlowFilter
+    from clew.reconstruct.model import Continuation, FlowFilter
     from clew.reconstruct.store import Store
 
 
-def narrowing(name: str, *, types: bool, period: bool = True) -> Callable[..., Any]:
-    """``--type``, ``--service``, ``--since``, ``--until``, ``--scope`` and ``--as-of`` of the command ``name``."""
-    wanted = []
+def narrowing(name: str, *, types: bool, period: bool = True, joins: bool = True) -> Callable[..., Any]:
+    """``--type``, ``--service``, ``--since``, ``--until``, ``--scope`` and ``--as-of`` of the command ``name``.
+
+    With ``joins`` ``--inferred`` and ``--likelihood``, too.
+    """
+    wanted: list[Callable[..., Any]] = []
     if types:
         wanted.append(
             option(
@@ -62,7 +77,7 @@ def narrowing(name: str, *, types: bool, period: bool = True) -> Callable[..., A
         ]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for one in reversed((*wanted, scoped, as_of)):
+        for one in reversed((*wanted, scoped, *([inferring] if joins else []), as_of)):
             command = one(command)
         return command
 
@@ -95,6 +110,14 @@ class Asked:
         self._newest: datetime | None = None
         self.at = moment(given["as_of"], self._now)
         """``--as-of``."""
+        self._joined: Sequence[Continuation] = ()
+
+    @contextmanager
+    def joining(self) -> Iterator[None]:
+        """Within the block the store joins what likely belongs together, where ``--inferred`` asks for it."""
+        least = self._given["likelihood"] if self._given["inferred"] else None
+        with joined(self._store, least, self.at) as self._joined:
+            yield
 
     def moment(self, text: str | None) -> datetime | None:
         """A time, relative to as-of."""
@@ -118,9 +141,14 @@ class Asked:
             scope=self._given["scope"],
         )
 
-    def standing(self, look: Look) -> Line:
-        """The time that the flows were judged by."""
-        return look.line(f"as of {written(self.at or self._now())}", "faint")
+    def standing(self, look: Look) -> list[Line]:
+        """What was joined, where that was asked for, and the time that the flows were judged by."""
+        told: list[Line] = []
+        if self._given.get("inferred"):
+            from clew.cli.flow_table import inference
+
+            told.extend(inference(self._joined, self._given["likelihood"], look))
+        return [*told, look.line(f"as of {written(self.at or self._now())}", "faint")]
 
     def _now(self) -> datetime | None:
         if self._newest is None:

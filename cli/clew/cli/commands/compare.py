@@ -100,7 +100,8 @@ def compare(
     with context.store() as store:
         asked = Asked(store, given)
         before, after = _windows(asked, given)
-        found = store.compare(before, after, asked.which(types), asked.at)
+        with asked.joining():
+            found = store.compare(before, after, asked.which(types), asked.at)
         standing = asked.standing(terminal.look)
     significant = [change for change in found.changes if change.significant]
     most = at_most(limit, SHOWN, as_json=as_json)

@@ -177,7 +177,7 @@ def schema(context: Context, /, *, output: str | None, force: bool) -> int:
     help=f"Deviations that do not count against a flow, of {', '.join(KINDS)}; may be given several times.",
 )
 @limited("DEFINE_CHECK", "deviations of a type", SHOWN)
-@narrowing("DEFINE_CHECK", types=True)
+@narrowing("DEFINE_CHECK", types=True, joins=False)
 @option(
     "--exit-code",
     env="DEFINE_CHECK_EXIT_CODE",

@@ -33,7 +33,8 @@ def steps(context: Context, /, *, type_: str, limit: int | None, as_json: bool, 
     terminal = context.terminal
     with context.store() as store:
         asked = Asked(store, given)
-        found = store.steps(asked.which((type_,)), asked.at)
+        with asked.joining():
+            found = store.steps(asked.which((type_,)), asked.at)
         standing = asked.standing(terminal.look)
     shown = found[: at_most(limit, SHOWN, as_json=as_json)]
     if as_json:

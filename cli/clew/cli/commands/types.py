@@ -30,7 +30,8 @@ def types(context: Context, /, *, types: tuple[str, ...], as_json: bool, **given
     terminal = context.terminal
     with context.store() as store:
         asked = Asked(store, given)
-        found = store.types(asked.which(types), asked.at)
+        with asked.joining():
+            found = store.types(asked.which(types), asked.at)
         standing = asked.standing(terminal.look)
     if as_json:
         from clew.cli.report_json import report
@@ -41,5 +42,5 @@ def types(context: Context, /, *, types: tuple[str, ...], as_json: bool, **given
         from clew.cli.report_tables import type_table
 
         terminal.out(type_table(found, terminal.look))
-        terminal.out([terminal.look.line(), standing])
+        terminal.out([terminal.look.line(), *standing])
     return Exit.FINE

@@ -32,7 +32,8 @@ def variants(context: Context, /, *, type_: str, limit: int | None, as_json: boo
     terminal = context.terminal
     with context.store() as store:
         asked = Asked(store, given)
-        found = store.variants(asked.which((type_,)), asked.at, at_most(limit, SHOWN, as_json=as_json))
+        with asked.joining():
+            found = store.variants(asked.which((type_,)), asked.at, at_most(limit, SHOWN, as_json=as_json))
         standing = asked.standing(terminal.look)
     if as_json:
         from clew.cli.report_json import report
