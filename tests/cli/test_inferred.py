@@ -136,7 +136,11 @@ def test_reports_count_what_is_joined_as_one(bank: Path, run_in: Callable[[Path]
     assert joined == {"order": 21}
     assert [one["flows"] for one in told("variants", "order")] == [20, 1, 1]
     assert [one["flows"] for one in told("variants", "order", "--inferred")] == [21]
-    paid = [one["flows"] for one in told("steps", "order", "--inferred") if (one["name"], one["kind"]) == ("Paid", "publish")]
+    paid = [
+        one["flows"]
+        for one in told("steps", "order", "--inferred")
+        if (one["name"], one["kind"]) == ("Paid", "publish")
+    ]
     assert paid == [21]
     window = ("compare", "--at", "2026-01-31T12:01:30Z", "--all")
     before = {(one["type"], one["measure"]): one for one in told(*window)}

@@ -15,7 +15,7 @@ from clew.reconstruct.causes import REFINES
 from clew.reconstruct.causes.why import Why, why
 from clew.reconstruct.definitions import load
 from clew.reconstruct.ingest import ingest
-from clew.reconstruct.model import Flow, FlowFilter, FlowGroup, GroupBy, Settings
+from clew.reconstruct.model import Flow, FlowFilter, FlowGroup, GroupBy, Mark, Settings
 
 REFINED = {
     # kind of fault: the cause that why tells, where the flow came to its expected end
@@ -45,6 +45,7 @@ class Asked(NamedTuple):
     flows: dict[str, Flow]
     why: dict[str, Why]
     groups: dict[GroupBy, list[FlowGroup]]
+    duplicated: set[str]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Asked:
         }
         told = {flow_id: found for flow_id in ids if (found := why(store, flow_id)) is not None}
         groups = {by: store.groups(FlowFilter(), by) for by in GroupBy}
-    return Asked(faulty, flows, told, groups)
+        duplicated = {flow.flow_id for flow in store.flows(FlowFilter(marks=(Mark.DUPLICATES,)))}
+    return Asked(faulty, flows, told, groups, duplicated)
 
 
 def test_each_kind_of_fault_is_told_as_its_cause_and_the_handler_is_named(asked: Asked) -> None:
@@ -97,6 +99,8 @@ def test_a_duplicate_with_effects_is_noticed_and_no_other_flow_has_one(asked: As
         if any(cause.name == "duplicate_processing" for cause in told.causes)
     }
     assert found == {"duplicate_delivery"}
+    listed = {kinds.get(flow_id) for flow_id in asked.duplicated}
+    assert listed == {"duplicate_delivery"}
 
 
 def test_the_list_the_groups_and_why_never_contradict_each_other(asked: Asked) -> None:

@@ -24,7 +24,7 @@ from clew.reconstruct import open_store
 from clew.reconstruct.causes import MEANINGS, REFINES, RULES
 from clew.reconstruct.causes.cause import Cause, Clue
 from clew.reconstruct.causes.why import Why, why
-from clew.reconstruct.model import OWED_CAUSES, FlowFilter, GroupBy
+from clew.reconstruct.model import OWED_CAUSES, FlowFilter, GroupBy, Mark
 from clew.reconstruct.store import Store
 
 FOLDERS = sorted(folder.name for folder in (FIXTURES / "causes").iterdir())
@@ -53,6 +53,7 @@ def test_a_cause_holds_as_its_fixture_shows(case: Case, tmp_path: Path) -> None:
             at = when(expected["at"])
             continued = store.continuations(at) if expected.get("continued") else []
             assert grouped(store, at) == explained(store, at)
+            assert listed(store, at) == twice(store, at)
             for entry in expected["flows"]:
                 told = why(store, entry["flow"], "", at, continued=continued)
                 assert told is not None, entry["flow"]
@@ -74,6 +75,23 @@ def explained(store: Store, at: datetime | None) -> dict[str | None, int]:
     """The same as each flow is explained."""
     told = [why(store, flow.flow_id, flow.scope, at) for flow in store.flows(FlowFilter(), at)]
     return dict(Counter(one.cause for one in told if one is not None))
+
+
+def listed(store: Store, at: datetime | None) -> set[str]:
+    """The flows that are listed as having handled an event twice; their types count them."""
+    found = {flow.flow_id for flow in store.flows(FlowFilter(marks=(Mark.DUPLICATES,)), at)}
+    assert sum(one.duplicates for one in store.types(FlowFilter(), at)) == len(found)
+    return found
+
+
+def twice(store: Store, at: datetime | None) -> set[str]:
+    """Those of which the rule says so."""
+    told = [why(store, flow.flow_id, flow.scope, at) for flow in store.flows(FlowFilter(), at)]
+    return {
+        one.detail.flow.flow_id
+        for one in told
+        if one is not None and any(cause.name == "duplicate_processing" for cause in one.causes)
+    }
 
 
 def differences(told: Why, entry: Mapping[str, Any], case: Case) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The groups say the cause that each of their flows has when somebody asks why."""
+"""The lists say of each flow what it is told when somebody asks why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.truth.recordings import record
 from tests.truth.test_truth import WAYS
 
 from clew.reconstruct.causes.why import why
-from clew.reconstruct.model import FlowFilter, GroupBy, Status
+from clew.reconstruct.model import FlowFilter, GroupBy, Mark, Status
 
 HARMED = FlowFilter(statuses=(Status.STUCK, Status.FAILED, Status.DEAD_LETTERED, Status.IN_PROGRESS))
 
@@ -28,3 +28,18 @@ def test_a_group_by_cause_holds_the_flows_of_which_why_tells_that_cause(tmp_path
         one.value: one.value for one in groups
     }
     assert len(groups) > 6
+
+
+def test_flows_with_duplicates_are_those_of_which_why_tells_one(tmp_path: Path) -> None:
+    recording = record(tmp_path, flows=150, seed=4, faults=0.4)
+    with ingested(recording, tmp_path / "s.duckdb") as store, store.held():
+        told = [why(store, flow.flow_id) for flow in store.flows(FlowFilter())]
+        listed = {flow.flow_id for flow in store.flows(FlowFilter(marks=(Mark.DUPLICATES,)))}
+        counted = sum(one.duplicates for one in store.types(FlowFilter()))
+    twice = {
+        one.detail.flow.flow_id
+        for one in told
+        if one is not None and any(cause.name == "duplicate_processing" for cause in one.causes)
+    }
+    assert listed == twice
+    assert counted == len(twice) > 2

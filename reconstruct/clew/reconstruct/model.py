@@ -267,6 +267,15 @@ class FlowDetail:
     """The likely continuations of which it is put together, by time."""
 
 
+class Mark(StrEnum):
+    """What may be told of a flow beside its status."""
+
+    LATE = "late"
+    """It completed beyond its limit."""
+    DUPLICATES = "duplicates"
+    """One event was handled twice by one consumer, each time with effects."""
+
+
 @dataclass(frozen=True, slots=True)
 class FlowFilter:
     """Which flows. Empty means any; all given conditions hold together."""
@@ -279,6 +288,8 @@ class FlowFilter:
     until: datetime | None = None
     """Flows that started before."""
     keys: tuple[tuple[str, str], ...] = ()
+    marks: tuple[Mark, ...] = ()
+    """Flows that have one of these."""
     scope: str | None = None
     sort: str = "last"
     """started, last, records, errors, duration, type, status, owed"""

@@ -37,6 +37,10 @@ class TypeReport:
     all these reactions leave. None where no flow reacts."""
     variants: int
     """Distinct sequences of steps."""
+    late: int
+    """Flows that completed beyond their limit."""
+    duplicates: int
+    """Flows in which one event was handled twice by one consumer, each time with effects."""
     first: datetime | None
     last: datetime | None
 

@@ -48,6 +48,7 @@ STATUSES = (
 SORTS = ("started", "last", "records", "errors", "duration", "type", "status", "owed")
 ASCENDING = frozenset({"type", "status", "owed"})
 """Orders whose first is the least: what is owed for longest has been owed since the earliest time."""
+MARKS = ("late", "duplicates")
 GROUPINGS = ("cause", "step", "service", "type")
 PAGE = 50
 """Flows that a person sees unless --limit says otherwise."""
@@ -94,6 +95,16 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=KEY_VALUE,
                 metavar="NAME=VALUE",
                 help="Only flows with this key, e.g. order_id=4711.",
+            ),
+            option(
+                "--with",
+                "marks",
+                env="FLOWS_WITH",
+                multiple=True,
+                type=click.Choice(MARKS),
+                metavar="WHAT",
+                help="Only flows that completed late, or with duplicates: an event that one consumer handled twice, "
+                "each time with effects.",
             ),
             scoped,
             option(
@@ -311,7 +322,7 @@ def _which(
     at: datetime | None,
     newest: Callable[[], datetime | None],
 ) -> FlowFilter:
-    from clew.reconstruct.model import FlowFilter
+    from clew.reconstruct.model import FlowFilter, Mark
 
     return FlowFilter(
         statuses=_statuses(statuses),
@@ -320,6 +331,7 @@ def _which(
         since=moment(given["since"], lambda: at or newest()),
         until=moment(given["until"], lambda: at or newest()),
         keys=given["keys"],
+        marks=tuple(Mark(mark) for mark in given["marks"]),
         scope=given["scope"],
         sort=given["sort"],
         descending=(given["sort"] not in ASCENDING) is not given["reverse"],

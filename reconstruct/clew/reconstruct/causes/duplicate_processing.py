@@ -18,6 +18,16 @@ def find(scene: Scene) -> Iterator[Cause]:
     effects (an idempotent consumer's), and a batch shared by several flows are not it. Nor is
     a new attempt after the message was given up: whoever sent it again wanted that.
     """
+    for done in _duplicates(scene):
+        yield _cause(scene, done)
+
+
+def is_duplicate(scene: Scene) -> bool:
+    """Whether the rule holds."""
+    return next(_duplicates(scene), None) is not None
+
+
+def _duplicates(scene: Scene) -> Iterator[list[Step]]:
     for (event, _), tries in scene.attempts.items():
         done = [step for step in tries if step.status != "error" and not step.open and _did(scene, step)]
         if len(done) < 2 or any(step.shared for step in done):  # noqa: PLR2004  twice
@@ -26,7 +36,7 @@ def find(scene: Scene) -> Iterator[Cause]:
         for number in range(len(redriven) + 1):
             between = [step for step in done if _after(step, redriven) == number]
             if len(between) > 1:
-                yield _cause(scene, between)
+                yield between
 
 
 def _given_up(scene: Scene, event: Hashable) -> list[datetime]:

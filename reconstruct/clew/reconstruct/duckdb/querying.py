@@ -15,6 +15,7 @@ from clew.reconstruct.model import (
     Flow,
     FlowFilter,
     KeyClass,
+    Mark,
     Owed,
     Settings,
     SourceBehind,
@@ -78,6 +79,17 @@ def scopes(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
     return {int(number): str(scope) for number, scope in connection.execute("FROM store.scopes").fetchall()}
 
 
+def _marked(connection: duckdb.DuckDBPyConnection, which: FlowFilter) -> str:
+    """Of a flow that has one of the marks asked for."""
+    marked = ["late"] if Mark.LATE in which.marks else []
+    if Mark.DUPLICATES in which.marks:
+        from clew.reconstruct.duckdb.duplicating import find_duplicates
+
+        find_duplicates(connection)
+        marked.append("flow IN (SELECT flow FROM duplicated)")
+    return f"({' OR '.join(marked)})"
+
+
 def conditions(
     connection: duckdb.DuckDBPyConnection, which: FlowFilter, settings: Settings
 ) -> tuple[str, list[object]]:
@@ -101,6 +113,8 @@ def conditions(
     if which.until is not None:
         where.append("started < ?")
         bound.append(_naive(which.until))
+    if which.marks:
+        where.append(_marked(connection, which))
     classes = class_of(settings)
     for name, value in which.keys:
         known = (

@@ -10,22 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from clew.collectors.record import RECORD_COLUMNS
 from clew.reconstruct.causes import REFINES, Scene, explain
 from clew.reconstruct.causes.consumer_behind import is_moving
 from clew.reconstruct.causes.why import ENDED
 from clew.reconstruct.duckdb.begun import TEMPLATE, begun
-from clew.reconstruct.duckdb.detail import observed
 from clew.reconstruct.duckdb.judging import judged
-from clew.reconstruct.duckdb.lookups import FEW
 from clew.reconstruct.duckdb.querying import scopes, utc
-from clew.reconstruct.duckdb.schema import OBSERVATIONS, WAITS
+from clew.reconstruct.duckdb.schema import WAITS
+from clew.reconstruct.duckdb.several import bare, read
 from clew.reconstruct.duckdb.surroundings import awaited, positions, senders, waits_of
 from clew.reconstruct.model import (
     Begun,
-    Evidence,
     Flow,
     FlowDetail,
     GroupPosition,
@@ -41,6 +38,8 @@ if TYPE_CHECKING:
 
     import duckdb
 
+    from clew.reconstruct.duckdb.several import Rows
+
 SHAPES = 500
 """Shapes that are looked at, those of the most flows; a flow of another keeps what most like it have."""
 RECORDS = 200_000
@@ -50,8 +49,6 @@ LOOKED_AT = ("never_published", "never_consumed")
 """Stored causes that depend on a flow's own steps; the others only on the flows beside it."""
 BESIDE = tuple(stored for stored, causes in REFINES.items() if "waiting_for_flow" in causes)
 LOST = tuple(stored for stored, causes in REFINES.items() if "lost_context" in causes)
-LEFT_OUT = frozenset({"body", "attributes", "keys"})
-"""Columns that no rule needs to tell which cause holds."""
 
 
 class _Example(NamedTuple):
@@ -66,7 +63,7 @@ class _Example(NamedTuple):
 class _Seen:
     """What the store says of the examples, by flow."""
 
-    rows: Mapping[int, list[tuple[Evidence, bool, Mapping[str, Any]]]]
+    rows: Rows
     owed: Mapping[int, tuple[Owed, ...]]
     senders: Mapping[str, tuple[str, ...]]
     begun: Mapping[int, tuple[Begun, ...]]
@@ -191,47 +188,13 @@ def _examples(connection: duckdb.DuckDBPyConnection) -> list[_Example]:
     """).fetchall()
     scope_of = scopes(connection)
     return [
-        _Example(shape, flow, _flow(scope_of.get(scope_no, ""), *told))
+        _Example(shape, flow, bare(scope_of.get(scope_no, ""), *told))
         for shape, flow, scope_no, *told in rows
     ]
 
 
-def _flow(
-    scope: str,
-    flow_id: str,
-    kind: str | None,
-    status: str,
-    cause: str,
-    started: datetime | None,
-    last: datetime | None,
-    records: int,
-) -> Flow:
-    """A flow as far as the rules look at it."""
-    return Flow(
-        flow_id=flow_id,
-        scope=scope,
-        type=kind or "",
-        status=Status(status),
-        also=(),
-        cause=cause,
-        late=False,
-        started=utc(started),
-        last=utc(last),
-        deadline=None,
-        owed=None,
-        records=records,
-        events=0,
-        errors=0,
-        dead_letters=0,
-        missing_parents=0,
-        services=(),
-        keys={},
-        evidence={},
-    )
-
-
 def _look(connection: duckdb.DuckDBPyConnection, examples: list[_Example]) -> _Seen:
-    rows = _read(connection, examples)
+    rows = read(connection, {one.flow: one.told for one in examples})
     only = f"flow IN ({', '.join(str(one.flow) for one in examples)})"
     owed = waits_of(connection, only)
     sent_by = senders(connection, tuple(wait for waits in owed.values() for wait in waits))
@@ -411,50 +374,6 @@ def _explained(
 
 def _names(waits: tuple[Owed, ...]) -> list[str]:
     return [name for one in waits if one.kind == "step" for name in one.events]
-
-
-def _read(
-    connection: duckdb.DuckDBPyConnection, examples: list[_Example]
-) -> dict[int, list[tuple[Evidence, bool, Mapping[str, Any]]]]:
-    """Flow → its records for :func:`order`; and make ``mine``, which holds them all."""
-    names = [name for name in RECORD_COLUMNS if name not in LEFT_OUT]
-    columns = ", ".join(
-        f'r."{name}"' for name in [*RECORD_COLUMNS, "event_h", "span_h", "evidence", "content"]
-    )
-    own = f"SELECT {columns}, r.source_no, false AS shared, r.flow AS of_flow FROM {OBSERVATIONS} AS r WHERE"
-    listed = ", ".join(str(one.flow) for one in examples)
-    ways = [[f"{own} r.flow IN ({listed})"]]
-    if len(examples) <= FEW:
-        # A flow's records lie within its time, which tells where to look; for many, one scan is cheaper.
-        ways.insert(0, [f"{own} r.flow = {one.flow} AND {_within(one.told)}" for one in examples])
-    for selects in ways:
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE mine AS {' UNION ALL '.join(selects)}").fetchall()
-        held = connection.execute("SELECT count(*) FROM mine").fetchall()[0][0]
-        if held == sum(one.told.records for one in examples):
-            break
-    shares = connection.execute(f"SELECT record FROM store.shared WHERE flow IN ({listed})").fetchall()
-    if shares:
-        connection.execute(f"""
-            INSERT INTO mine
-            SELECT {columns}, r.source_no, true, s.flow
-            FROM (FROM store.shared WHERE flow IN ({listed})) AS s JOIN {OBSERVATIONS} AS r USING (record)
-            WHERE r.record IN ({", ".join(str(record) for (record,) in shares)})
-        """).fetchall()
-    kept = ", ".join(f'"{name}"' for name in names)
-    rows = connection.execute(
-        f"SELECT of_flow, {kept}, source_no, evidence, shared FROM mine ORDER BY of_flow, shared, time, content"
-    ).fetchall()
-    found: dict[int, list[tuple[Evidence, bool, Mapping[str, Any]]]] = {}
-    for flow, *row in rows:
-        found.setdefault(flow, []).append(observed([*names, "source"], row, {}))
-    return found
-
-
-def _within(told: Flow) -> str:
-    if told.started is None or told.last is None:
-        return "true"
-    first, last = (when.replace(tzinfo=None).isoformat(sep=" ") for when in (told.started, told.last))
-    return f"r.time BETWEEN TIMESTAMP '{first}' AND TIMESTAMP '{last}'"
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, found: Mapping[int, str]) -> None:

@@ -4,7 +4,7 @@
 leave these tables in the schema ``report`` of the workbench, apart from the passes' own. A report
 adds what it makes of them, and :func:`drop` removes all:
 
-``chosen(flow, flow_id, scope, type_no, status, started, last, ended)``
+``chosen(flow, flow_id, scope, type_no, status, late, started, last, ended)``
     the flows asked for, judged; ``kinds(type_no, type)`` has the text.
 ``step``
     one row for each flow and step:
@@ -76,7 +76,7 @@ def choose(connection: duckdb.DuckDBPyConnection, which: FlowFilter, settings: S
     connection.execute(
         f"""
         CREATE OR REPLACE TABLE report.chosen AS
-        SELECT flow, flow_id, scope, type, status, started, last, coalesce(ended, last) AS ended
+        SELECT flow, flow_id, scope, type, status, late, started, last, coalesce(ended, last) AS ended
         FROM ({judged()}) JOIN store.scopes USING (scope_no)
         WHERE {where}
         """,
@@ -94,7 +94,7 @@ def choose(connection: duckdb.DuckDBPyConnection, which: FlowFilter, settings: S
         connection,
         """
         CREATE OR REPLACE TABLE report.chosen AS
-        SELECT c.flow, c.flow_id, c.scope, k.type_no, c.status, c.started, c.last, c.ended
+        SELECT c.flow, c.flow_id, c.scope, k.type_no, c.status, c.late, c.started, c.last, c.ended
         FROM report.chosen AS c JOIN report.kinds AS k ON k.type = coalesce(c.type, '')
         """,
     )

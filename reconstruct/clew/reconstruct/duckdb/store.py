@@ -205,9 +205,9 @@ class DuckStore:
             return type_reports.type_names(connection)
 
     def types(self, which: FlowFilter, as_of: datetime | None = None) -> list[TypeReport]:
-        from clew.reconstruct.duckdb import type_reports
+        from clew.reconstruct.duckdb import duplicating, type_reports
 
-        with self.step_table(which, as_of) as connection:
+        with self.step_table(which, as_of, duplicating.find_duplicates) as connection:
             return type_reports.types(connection)
 
     def variants(

@@ -19,7 +19,7 @@ TOOK = "epoch_us(c.ended) - epoch_us(c.started)"
 
 
 def types(connection: duckdb.DuckDBPyConnection) -> list[TypeReport]:
-    """Read ``chosen`` and ``step``: the types with the most flows first, ties by name."""
+    """Read ``chosen``, ``step`` and ``duplicated``: the types with the most flows first, ties by name."""
     sequence(connection)
     rows = connection.execute(f"""
         WITH window_of AS (
@@ -30,7 +30,8 @@ def types(connection: duckdb.DuckDBPyConnection) -> list[TypeReport]:
         SELECT k.type, count(*), histogram(c.status),
             {spread("took", TOOK, f"c.status = '{Status.COMPLETED}'")},
             {spread("reaction", "w.us", "w.us >= 0")},
-            count(DISTINCT coalesce(s.variant, 0)), min(c.started), max(c.last)
+            count(DISTINCT coalesce(s.variant, 0)), count(*) FILTER (c.late),
+            count(*) FILTER (c.flow IN (SELECT flow FROM duplicated)), min(c.started), max(c.last)
         FROM report.chosen AS c JOIN report.kinds AS k USING (type_no)
         LEFT JOIN report.shape AS s ON s.flow = c.flow
         LEFT JOIN window_of AS w ON w.flow = c.flow
@@ -45,8 +46,10 @@ def types(connection: duckdb.DuckDBPyConnection) -> list[TypeReport]:
             duration=to_spread(row[3], row[4]),
             consistency=to_spread(row[5], row[6]),
             variants=row[7],
-            first=utc(row[8]),
-            last=utc(row[9]),
+            late=row[8],
+            duplicates=row[9],
+            first=utc(row[10]),
+            last=utc(row[11]),
         )
         for row in rows
     ]
