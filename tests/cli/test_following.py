@@ -172,6 +172,24 @@ def test_stuck_that_is_followed_tells_when_a_flow_is_stuck_no_more(
         assert (told["flow_id"], told["status"]) == ("o-1", "completed")
 
 
+def test_flows_that_a_changed_definition_judges_otherwise_are_told(
+    write: Callable[..., None], following: Callable[..., object], process: Run, tmp_path: Path
+) -> None:
+    write((0, "Placed", "o-1"), (1, "Paid", "o-1"), (2, "Placed", "o-2"), (100, "Placed", "o-3"))
+    with following("flows", "--follow", "--json") as line:  # type: ignore[attr-defined]
+        listed = {flow["flow_id"]: flow["status"] for flow in (json.loads(line()) for _ in range(3))}
+        assert listed == {"o-1": "completed", "o-2": "stuck", "o-3": "in_progress"}
+        (tmp_path / "patient.yaml").write_text(DEFINITIONS.replace("1m", "1h"))
+        done = process("rebuild", "--definitions", "patient.yaml")
+        assert done.returncode == Exit.FINE, done.stderr
+        told = json.loads(line())
+        assert (told["flow_id"], told["status"]) == ("o-2", "in_progress")
+        # Nothing is told of the others, so that what comes next is of what comes next.
+        assert process("rebuild", "--definitions", "flows.yaml").returncode == Exit.FINE
+        told = json.loads(line())
+        assert (told["flow_id"], told["status"]) == ("o-2", "stuck")
+
+
 def test_a_flow_that_is_shown_is_drawn_again_when_it_changes_and_not_when_others_do(
     write: Callable[..., None], following: Callable[..., object]
 ) -> None:

@@ -120,3 +120,40 @@ class ChangingConformance(StoreCase):
         newest = FlowFilter(sort="last", descending=True, services=("a", "b"))
         assert [name for name, _ in named(store.changed(newest, begin.mark))] == ["b", "a"]
         assert store.changed(FlowFilter(until=at(0) - timedelta(1)), begin.mark).flows == []
+
+    def test_flows_that_other_definitions_judge_otherwise_are_told(self, open_store: Open) -> None:
+        store = open_store(settings=Settings(definitions=(ORDER,)))
+        rows = [
+            log(0, name="Placed", correlation_id="a"),
+            log(1, name="Placed", correlation_id="b"),
+            log(2, name="Paid", correlation_id="b"),
+            log(90, name="Other", correlation_id="c"),
+        ]
+        store.write(batch(rows))
+        store.release()
+        begin = store.changed(EVERY)
+        patient = replace(ORDER, rules=(replace(ORDER.rules[0], limit_us=600_000_000),), limit_us=600_000_000)
+        store.rebuild(Settings(definitions=(patient,)))
+        store.release()
+        seen = store.changed(EVERY, begin.mark)
+        assert named(seen) == [("a", "in_progress")]
+        assert store.changed(EVERY, seen.mark).flows == []
+        store.write(batch([log(91, name="Paid", correlation_id="a")], position="2", first=False))
+        store.release()
+        paid = store.changed(EVERY, seen.mark)
+        assert named(paid) == [("a", "completed")]
+        store.rebuild(Settings(definitions=(ORDER,)))
+        store.release()
+        (late,) = store.changed(EVERY, paid.mark).flows
+        assert (late.flow_id, late.late) == ("a", True), "b stands as it did"
+
+    def test_without_knowing_how_they_stood_all_flows_are_told_once_the_store_judges_otherwise(
+        self, open_store: Open
+    ) -> None:
+        reader, writer = open_store(), open_store()
+        writer.write(batch([log(0, name="Placed", correlation_id="a"), log(1, name="B", correlation_id="b")]))
+        writer.release()
+        begin = reader.changed(FlowFilter(limit=0))
+        writer.rebuild(Settings(definitions=(ORDER,)))
+        writer.release()
+        assert [name for name, _ in named(reader.changed(EVERY, begin.mark))] == ["a", "b"]

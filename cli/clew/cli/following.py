@@ -65,7 +65,8 @@ def follow(terminal: Terminal, store: Store, which: FlowFilter, listing: Listing
     from dataclasses import replace
 
     try:
-        begin = store.changed(ANY).mark
+        every = replace(which, statuses=(), limit=None, sort="last", descending=False)
+        begin = store.changed(every).mark
         if as_json:
             page = list(store.flows(which))
             for flow in page:
@@ -73,7 +74,6 @@ def follow(terminal: Terminal, store: Store, which: FlowFilter, listing: Listing
         else:
             page = listing(which, hint=False)
         known: OrderedDict[tuple[str, str], object] = OrderedDict((_id(flow), _state(flow)) for flow in page)
-        every = replace(which, statuses=(), limit=None, sort="last", descending=False)
         for seen in changes(store, every, since=begin):
             for flow in seen.flows:
                 among = not which.statuses or flow.status in which.statuses

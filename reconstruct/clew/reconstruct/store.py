@@ -110,6 +110,9 @@ class Store(Protocol):
     def changed(self, which: FlowFilter, since: str | None = None) -> Changed:
         """Flows of ``which``, in its order, that got a record or missed a deadline since the mark ``since``.
 
+        Where the store judges by something else since (a model that was learned, other
+        definitions or keys), those that stand otherwise, too; where this store object was not
+        asked for ``which`` before, all of them.
         Without a mark, or with one of another store, no flow, and the mark to begin with.
         It keeps nobody waiting while nothing is committed, so that it may be asked often.
         """

@@ -147,6 +147,9 @@ class DuckStore:
         before = changing.read_mark(since)
         if before is not None and before.stamp == stamp:
             return Changed([], before.text(), utc(before.as_of))
+        if self._given is None:
+            # Another process may have changed them.
+            self._settings = None
         with self._at(None) as (connection, now, settings):
             return changing.changed(connection, which, before, stamp, now, settings)
 
