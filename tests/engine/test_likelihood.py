@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clew.reconstruct.assignment import assign
-from clew.reconstruct.likelihood import PER_DOUBLING, at_quantile, density, width_us
+from clew.reconstruct.likelihood import PER_DOUBLING, at_quantile, density, width_us, within
 
 ODDS = st.floats(0.01, 1000)
 
@@ -92,3 +92,15 @@ def test_quantiles_are_within_a_bucket() -> None:
     counts = Counter(map(bucket_of, range(1, 1001)))
     assert at_quantile(counts, 0.5) == pytest.approx(500, rel=0.1)
     assert at_quantile(counts, 0.99) == pytest.approx(990, rel=0.1)
+
+
+@given(st.dictionaries(st.integers(80, 200), st.integers(1, 50), min_size=1))
+def test_a_lag_that_nobody_saw_is_unlikely_and_not_impossible(lags: dict[int, int]) -> None:
+    seen = density(lags)
+    least, most = (at_quantile(lags, share) for share in (0.0, 1.0))
+    found = within(seen, least // 3, most * 3 + 1)
+    assert all(found[bucket] > 0 for bucket in range(bucket_of(least // 3), bucket_of(most * 3 + 1) + 1))
+    likeliest = max(lags, key=lambda bucket: lags[bucket])
+    assert found[likeliest] == pytest.approx(seen[likeliest], rel=0.1)
+    beyond = sum(found[bucket] * width_us(bucket) / 1e6 for bucket in found if bucket not in seen)
+    assert beyond < 0.01

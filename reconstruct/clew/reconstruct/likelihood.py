@@ -12,6 +12,9 @@ _REACH = 3
 _LEAST_SPREAD = 1.0
 """Buckets over which even a sharp histogram is smoothed: no lag is known better than by 9 %."""
 
+_ODD = 0.003
+"""Share of lags that are like none that was seen."""
+
 
 def width_us(bucket: int) -> float:
     """How many microseconds a bucket spans."""
@@ -40,6 +43,21 @@ def density(counts: Mapping[int, int]) -> dict[int, float]:
             if place >= 0:
                 mass[place] = mass.get(place, 0.0) + count * weight / norm
     return {bucket: held / total / width_us(bucket) * 1e6 for bucket, held in sorted(mass.items())}
+
+
+def within(dense: Mapping[int, float], least_us: int, most_us: int) -> dict[int, float]:
+    """A density between two lags, of which :data:`_ODD` is spread evenly over the logarithm of the lag.
+
+    So that a lag that nobody saw so far is unlikely and not impossible: or else what fits worse is
+    taken for certain where what is right was slower than ever.
+    """
+    first = math.floor(PER_DOUBLING * math.log2(max(least_us, 1)))
+    last = math.floor(PER_DOUBLING * math.log2(max(most_us, 1)))
+    odd = _ODD / (last - first + 1)
+    return {
+        bucket: (1 - _ODD) * dense.get(bucket, 0.0) + odd / width_us(bucket) * 1e6
+        for bucket in range(first, last + 1)
+    }
 
 
 def _spread(counts: Mapping[int, int], total: int) -> float:

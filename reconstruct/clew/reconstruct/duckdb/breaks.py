@@ -35,7 +35,7 @@ from clew.reconstruct.duckdb.transitions import (
     PUBLISHED,
     STEPS,
 )
-from clew.reconstruct.likelihood import PER_DOUBLING, at_quantile, density
+from clew.reconstruct.likelihood import PER_DOUBLING, at_quantile, density, within
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,7 +48,7 @@ SHARE = 0.05
 """Share of an event's like on which a service must have acted."""
 TAILS = (0.005, 0.995)
 """Quantiles between which a lag must lie, stretched by :data:`STRETCH` either way."""
-STRETCH = 1.5
+STRETCH = 3
 RIVALS = 40
 """Gaps that are weighed for one head, the likeliest by time."""
 
@@ -80,8 +80,11 @@ def _densities(connection: duckdb.DuckDBPyConnection) -> None:
         f"SELECT transition, lags FROM report.transition WHERE seen >= {SEEN}"
     ).fetchall():
         least, most = (at_quantile(lags, share) for share in TAILS)
-        limits.append((transition, int(least / STRETCH), int(most * STRETCH) + 1))
-        rows.extend((transition, bucket, found) for bucket, found in density(lags).items())
+        first, last = int(least / STRETCH), int(most * STRETCH) + 1
+        limits.append((transition, first, last))
+        rows.extend(
+            (transition, bucket, found) for bucket, found in within(density(lags), first, last).items()
+        )
     fill(connection, "density", "transition INTEGER, bucket INTEGER, density DOUBLE", rows)
     fill(connection, "limit", "transition INTEGER, least_us BIGINT, most_us BIGINT", limits)
 
