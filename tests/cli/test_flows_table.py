@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 
 from clew.cli.flow_table import flow_table, matched, standing, why
 from clew.cli.look import Look, cells
-from clew.reconstruct.model import Flow, Status, Summary
+from clew.reconstruct.model import Flow, SourceBehind, Status, Summary
 
 Flows = tuple[list[Flow], Summary]
 
@@ -66,6 +67,29 @@ def test_what_is_owed_longest_does_not_read_as_what_the_cause_is_about(flows: Fl
     owed = replace(stuck.owed, kind="step", name="Shipped", service="depot")
     assert why(replace(stuck, cause="never_published", owed=owed)) == "never_published: Shipped by depot"
     assert why(replace(stuck, cause="never_consumed", owed=owed)) == "never_consumed: lacks Shipped by depot"
+
+
+BEHIND = tuple(
+    SourceBehind(name, "", datetime(2026, 1, 31, 11, 40 + minute, tzinfo=UTC), flows, silent)
+    for name, minute, flows, silent in (
+        ("payments.jsonl", 15, 1200, False),
+        ("legacy.log", 0, 3, True),
+        ("shop.log", 16, 1, False),
+        ("mail.log", 17, 0, True),
+        ("depot.log", 18, 1, False),
+    )
+)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_what_was_not_read_so_far_is_told_with_what_it_holds_back_as_the_golden_file_says(
+    width: int, flows: Flows, golden: Callable[[str, str], None]
+) -> None:
+    several = replace(flows[1], behind=BEHIND)
+    alone = replace(flows[1], behind=BEHIND[3:4])
+    drawn = [line for summary in (several, alone) for line in standing(summary, Look(width))]
+    assert [line for line in drawn if cells(line.plain) > width] == []
+    golden(f"flows/held-back.{width}", "\n".join(line.plain for line in drawn) + "\n")
 
 
 @pytest.fixture

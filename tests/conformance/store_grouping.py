@@ -223,3 +223,24 @@ class GroupingConformance(StoreCase):
         assert {listed[name][0] for name in "ab"} == {Status.STUCK}
         assert sum(summary.by_status.values()) == summary.flows == len(listed)
         assert summary.by_status["stuck"] == 3
+
+    def test_how_long_a_source_may_lag_until_it_is_silent_is_a_setting_that_is_kept(
+        self, open_store: Open
+    ) -> None:
+        def silent(store: Store) -> tuple[list[bool], list[bool]]:
+            told = [one.silent for one in store.sources() if one.source == "old.log"]
+            return [one.silent for one in store.summary().behind], told
+
+        usual = open_store()
+        mark = Watermark(int(at(9).timestamp() * 1_000_000), exact=True)
+        usual.write(batch([log(0, correlation_id="old")], source="old.log", watermark=mark))
+        usual.write(batch([log(1000, correlation_id="new")], source="new.log"))
+        usual.release()
+        assert silent(usual) == ([True], [True])
+        patient = open_store(settings=Settings(silent_us=2_000_000_000))
+        assert silent(patient) == ([], [False])
+        patient.write(batch([log(1001, correlation_id="newer")], source="new.log", position="2", first=False))
+        patient.release()
+        kept = open_store()
+        assert kept.settings().silent_us == 2_000_000_000
+        assert silent(kept) == ([], [False])

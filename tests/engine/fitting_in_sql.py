@@ -11,6 +11,7 @@ from tests.engine.rules_in_sql import EVENT, LIMIT_US
 
 from clew.reconstruct.definitions import Definition
 from clew.reconstruct.duckdb.fitting import collect, fitness
+from clew.reconstruct.model import Settings
 from clew.reconstruct.owed import Event
 from clew.reconstruct.reports import Fitness, Misfit
 
@@ -55,4 +56,4 @@ def fitted(
     connection.register("given", pa.Table.from_pylist(rows, pa.schema(EVENT)))
     connection.execute(TOLD)
     now = as_of.replace(tzinfo=None)
-    return fitness(collect(connection, definitions, now, LIMIT_US), now, ignoring)
+    return fitness(collect(connection, definitions, now, Settings(limit_us=LIMIT_US)), now, ignoring)

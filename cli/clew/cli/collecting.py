@@ -84,7 +84,11 @@ class Joining:
         self._given = given
         self._now = judged_by(context)
         self.judging: Judging = changed(
-            self._now, keys=given["keys"], definitions=given["definitions"], owed_limit=given["owed_limit"]
+            self._now,
+            keys=given["keys"],
+            definitions=given["definitions"],
+            owed_limit=given["owed_limit"],
+            silent_after=given["silent_after"],
         )
 
     def reading(self, given: Mapping[str, Any]) -> Reading:

@@ -36,8 +36,15 @@ class KeyClassOf(click.ParamType[tuple[str, str]]):
 
 
 def judging(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--key``, ``--definitions`` and ``--owed-limit``."""
+    """``--key``, ``--definitions``, ``--owed-limit`` and ``--silent-after``."""
     for decorate in (
+        option(
+            "--silent-after",
+            env="SILENT_AFTER",
+            type=DURATION,
+            metavar="TIME",
+            help="How long a source may lag behind until it is silent, 15m unless given. Kept in the store.",
+        ),
         option(
             "--owed-limit",
             env="OWED_LIMIT",
@@ -117,7 +124,12 @@ def into_scope(what: str) -> Callable[..., Any]:
 
 
 def changed(
-    now: Settings, *, keys: tuple[tuple[str, str], ...], definitions: str | None, owed_limit: int | None
+    now: Settings,
+    *,
+    keys: tuple[tuple[str, str], ...],
+    definitions: str | None,
+    owed_limit: int | None,
+    silent_after: int | None,
 ) -> Settings:
     """``now`` with what the options say; equal to ``now`` where they say nothing new.
 
@@ -136,6 +148,8 @@ def changed(
         now = replace(now, definitions=load(Path(definitions)))
     if owed_limit is not None:
         now = replace(now, limit_us=owed_limit)
+    if silent_after is not None:
+        now = replace(now, silent_us=silent_after)
     return now
 
 

@@ -60,9 +60,6 @@ class StepKind(StrEnum):
     """An event that a log or history tells of, neither published nor handled."""
 
 
-SILENT_AFTER = timedelta(minutes=15)
-"""A source whose watermark lies longer than this before ``as_of`` is silent."""
-
 LIKELY = 0.9
 """Likelihood from which a continuation is suggested, unless another is asked for."""
 
@@ -384,7 +381,7 @@ class SourceBehind:
     flows: int
     """That would be stuck or failed had it been read up to ``as_of`` and told nothing more."""
     silent: bool
-    """For longer than any source should be: 15 minutes before ``as_of``."""
+    """For longer than any source should be before ``as_of``, as :attr:`Settings.silent_us` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,7 +420,7 @@ class SourceStatus:
     watermark_exact: bool
     updated: datetime | None
     silent: bool = False
-    """Its watermark lies longer before the newest record than any source's should: 15 minutes."""
+    """Its watermark lies longer before the newest record than any source's should, as :attr:`Settings.silent_us` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,3 +489,10 @@ class Settings:
     definitions: tuple[Definition, ...] = ()
     limit_us: int = 5 * 60 * 1_000_000
     """Default limit for what is owed and has none of its own: 5 min."""
+    silent_us: int = 15 * 60 * 1_000_000
+    """A source whose watermark lies longer than this before ``as_of`` is silent: 15 min."""
+
+    @property
+    def silent_after(self) -> timedelta:
+        """``silent_us`` as a duration."""
+        return timedelta(microseconds=self.silent_us)

@@ -103,7 +103,11 @@ def ingest(
     terminal = context.terminal
     now = judged_by(context)
     wanted = changed(
-        now, keys=given["keys"], definitions=given["definitions"], owed_limit=given["owed_limit"]
+        now,
+        keys=given["keys"],
+        definitions=given["definitions"],
+        owed_limit=given["owed_limit"],
+        silent_after=given["silent_after"],
     )
     collector = FilesCollector(
         paths,

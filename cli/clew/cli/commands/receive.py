@@ -94,7 +94,11 @@ def receive(context: Context, /, *, as_json: bool, no_progress: bool, **given: A
     terminal = context.terminal
     now = judged_by(context)
     wanted = changed(
-        now, keys=given["keys"], definitions=given["definitions"], owed_limit=given["owed_limit"]
+        now,
+        keys=given["keys"],
+        definitions=given["definitions"],
+        owed_limit=given["owed_limit"],
+        silent_after=given["silent_after"],
     )
     settings = reading(wanted, given["redact_keys"], given["redact_patterns"])
     receiver = Receiver(settings=settings, scope=given["scope"])

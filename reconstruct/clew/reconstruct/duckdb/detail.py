@@ -37,7 +37,7 @@ def detail(
     flow = _number(connection, flow_id, scope)
     if flow is None:
         return None
-    prepare(connection, as_of, settings.limit_us, flow)
+    prepare(connection, as_of, settings, flow)
     one = judged(of_flow("store.flows", flow), f"FROM open_wait WHERE flow = {flow}")
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE one AS SELECT {FLOW_COLUMNS}, 1 AS nth FROM ({one})"

@@ -16,7 +16,7 @@ from clew.reconstruct.duckdb.holding import SOURCES
 from clew.reconstruct.duckdb.sequences import ROUNDS
 from clew.reconstruct.duckdb.step_table import KINDS
 from clew.reconstruct.keys import KeyNames
-from clew.reconstruct.model import SILENT_AFTER, Settings
+from clew.reconstruct.model import Settings
 from clew.reconstruct.passes.context import Context
 from clew.reconstruct.passes.rule_tables import put_rules
 from clew.reconstruct.passes.rules import (
@@ -236,7 +236,7 @@ def collect(
     connection: duckdb.DuckDBPyConnection,
     definitions: Sequence[Definition],
     as_of: datetime | None,
-    limit_us: int,
+    settings: Settings,
 ) -> Context:
     """Make tables of the definitions, of which series tell of their events, and of how far was read. Needs the turn."""
     context = Context(
@@ -246,7 +246,7 @@ def collect(
         first=0,
         names=KeyNames.of(Settings()),
         definitions=tuple(definitions),
-        limit_us=limit_us,
+        limit_us=settings.limit_us,
         arrival=datetime.now(UTC).replace(tzinfo=None),
     )
     put_rules(context)
@@ -254,7 +254,7 @@ def collect(
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE teller AS SELECT series, service, kind FROM store.series"
     )
-    context.run(HORIZON, {"as_of": as_of, "silent": as_of and as_of - SILENT_AFTER})
+    context.run(HORIZON, {"as_of": as_of, "silent": as_of and as_of - settings.silent_after})
     return context
 
 

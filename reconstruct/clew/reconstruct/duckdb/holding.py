@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from clew.reconstruct.duckdb.schema import WAITS
-from clew.reconstruct.model import SILENT_AFTER
 from clew.reconstruct.passes.fold import HANDLES
 
 if TYPE_CHECKING:
     import duckdb
+
+    from clew.reconstruct.model import Settings
 
 _KIND = {name: number for number, name in enumerate(WAITS)}
 _STEP, _END, _HANDLING, _RETRY = (_KIND[name] for name in ("step", "end", "handling", "retry"))
@@ -117,7 +118,7 @@ _TELLER = """
 
 
 def hold_back(
-    connection: duckdb.DuckDBPyConnection, as_of: datetime | None, limit_us: int, flow: int | None = None
+    connection: duckdb.DuckDBPyConnection, as_of: datetime | None, settings: Settings, flow: int | None = None
 ) -> bool:
     """Make the temporary tables ``held_wait(wait, want)`` and ``holding(want, source, scope_no, mark)``.
 
@@ -131,9 +132,9 @@ def hold_back(
     first = connection.execute(f"SELECT min(mark) FROM ({SOURCES})").fetchall()[0][0]
     if not isinstance(first, datetime) or first >= as_of:
         return False
-    now, silent = _literal(as_of), _literal(as_of - SILENT_AFTER)
+    now, silent = _literal(as_of), _literal(as_of - settings.silent_after)
     _run(connection, f"CREATE OR REPLACE TEMP TABLE read_to AS {SOURCES}")
-    deadline = f"w.since + to_microseconds(coalesce(w.limit_us, {limit_us}))"
+    deadline = f"w.since + to_microseconds(coalesce(w.limit_us, {settings.limit_us}))"
     passed = f"""
         w.kind IN ({_HANDLING}, {_END}, {_RETRY}, {_STEP})
         AND {deadline} > {_literal(first)} AND {deadline} < {now}
@@ -205,7 +206,7 @@ def hold_back(
 
 
 def behind(
-    connection: duckdb.DuckDBPyConnection, as_of: datetime | None, limit_us: int
+    connection: duckdb.DuckDBPyConnection, as_of: datetime | None, settings: Settings
 ) -> list[tuple[str, str, datetime, int, bool]]:
     """Sources that hold flows back, or are silent: source, scope, watermark, flows held back, silent.
 
@@ -213,20 +214,21 @@ def behind(
     """
     if as_of is None:
         return []
+    silent = _literal(as_of - settings.silent_after)
     return connection.execute(f"""
         WITH held AS (
             SELECT h.source, h.scope_no, count(DISTINCT w.flow) AS flows
             FROM held_wait AS one
             JOIN holding AS h USING (want)
             JOIN store.waits AS w ON w.rowid = one.wait
-            WHERE w.since + to_microseconds(coalesce(w.limit_us, {limit_us})) > h.mark
+            WHERE w.since + to_microseconds(coalesce(w.limit_us, {settings.limit_us})) > h.mark
             GROUP BY h.source, h.scope_no
         )
-        SELECT r.source, c.scope, r.mark, coalesce(h.flows, 0) AS flows, r.mark < {_literal(as_of - SILENT_AFTER)} AS silent
+        SELECT r.source, c.scope, r.mark, coalesce(h.flows, 0) AS flows, r.mark < {silent} AS silent
         FROM ({SOURCES}) AS r
         JOIN store.scopes AS c USING (scope_no)
         LEFT JOIN held AS h ON h.source = r.source AND h.scope_no = r.scope_no
-        WHERE h.flows > 0 OR r.mark < {_literal(as_of - SILENT_AFTER)}
+        WHERE h.flows > 0 OR r.mark < {silent}
         ORDER BY flows DESC, r.source, c.scope
     """).fetchall()
 

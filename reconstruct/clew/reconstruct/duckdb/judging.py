@@ -16,6 +16,8 @@ from clew.reconstruct.model import OWED_CAUSES, Status
 if TYPE_CHECKING:
     import duckdb
 
+    from clew.reconstruct.model import Settings
+
 _KIND = {name: number for number, name in enumerate(WAITS)}
 _OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
 
@@ -46,7 +48,7 @@ FLAGS: Final = "owing, owes, retries, held_back, overdue, exhausted"
 
 
 def prepare(
-    connection: duckdb.DuckDBPyConnection, as_of: datetime | None, limit_us: int, flow: int | None = None
+    connection: duckdb.DuckDBPyConnection, as_of: datetime | None, settings: Settings, flow: int | None = None
 ) -> None:
     """Make the temporary view ``open_wait`` of what is owed, into which :func:`judged` and :func:`counted` look.
 
@@ -56,7 +58,7 @@ def prepare(
     exclusive: what is due at ``as_of`` (naive UTC) is not overdue; where ``as_of`` is None (an
     empty store) none has passed.
     """
-    holding = hold_back(connection, as_of, limit_us, flow)
+    holding = hold_back(connection, as_of, settings, flow)
     looked_for = f"({_KIND['parent']}, {_KIND['cause']})"
     held = "w.rowid IN (SELECT wait FROM held_wait)" if holding else "false"
     names = " ".join(f"WHEN {number} THEN '{name}'" for name, number in _KIND.items())
@@ -65,7 +67,7 @@ def prepare(
         CREATE OR REPLACE TEMP VIEW open_wait AS
         SELECT *, deadline < {now} AND NOT held AS overdue FROM (
             SELECT w.flow, CASE w.kind {names} END AS kind, w.since, w.name, w.service, w.destination,
-                w.since + to_microseconds(coalesce(w.limit_us, {limit_us})) AS deadline, {held} AS held
+                w.since + to_microseconds(coalesce(w.limit_us, {settings.limit_us})) AS deadline, {held} AS held
             FROM store.waits AS w
             WHERE w.kind NOT IN {looked_for}
               AND (w.channel IS NULL OR w.channel IN (SELECT channel FROM store.channels))

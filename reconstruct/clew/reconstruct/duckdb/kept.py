@@ -17,11 +17,12 @@ def keep_settings(connection: duckdb.DuckDBPyConnection, settings: Settings) -> 
 
     connection.execute("DELETE FROM store.settings WHERE name <> 'model'")
     connection.execute(
-        "INSERT INTO store.settings VALUES ('key_classes', ?), ('definitions', ?), ('limit_us', ?)",
+        "INSERT INTO store.settings VALUES ('key_classes', ?), ('definitions', ?), ('limit_us', ?), ('silent_us', ?)",
         [
             json.dumps({name: str(kind) for name, kind in settings.key_classes.items()}),
             definitions.to_json(settings.definitions),
             str(settings.limit_us),
+            str(settings.silent_us),
         ],
     )
 
@@ -39,6 +40,8 @@ def kept_settings(connection: duckdb.DuckDBPyConnection) -> Settings:
         key_classes={name: KeyClass(kind) for name, kind in json.loads(stored["key_classes"]).items()},
         definitions=definitions.from_json(stored["definitions"]),
         limit_us=int(stored["limit_us"]),
+        # A store of an earlier clew keeps none.
+        silent_us=int(stored.get("silent_us", Settings().silent_us)),
     )
 
 

@@ -11,7 +11,6 @@ from clew.reconstruct.duckdb.lookups import of_flows
 from clew.reconstruct.duckdb.schema import EVIDENCE
 from clew.reconstruct.keys import class_of
 from clew.reconstruct.model import (
-    SILENT_AFTER,
     Flow,
     FlowFilter,
     KeyClass,
@@ -282,12 +281,12 @@ def summary(
         undated=int(undated),
         behind=tuple(
             SourceBehind(source, scope, mark.replace(tzinfo=UTC), flows, silent)
-            for source, scope, mark, flows, silent in behind(connection, as_of, settings.limit_us)
+            for source, scope, mark, flows, silent in behind(connection, as_of, settings)
         ),
     )
 
 
-def sources(connection: duckdb.DuckDBPyConnection) -> list[SourceStatus]:
+def sources(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[SourceStatus]:
     """Sources by name; readings of one source are added up, and the last one's watermark counts."""
     rows = connection.execute("""
         SELECT s.source, c.scope, arg_max(s.format, s.source_no), arg_max(s.position, s.source_no),
@@ -311,7 +310,7 @@ def sources(connection: duckdb.DuckDBPyConnection) -> list[SourceStatus]:
             watermark=utc(row[9]),
             watermark_exact=bool(row[10]),
             updated=utc(row[11]),
-            silent=latest is not None and row[9] is not None and row[9] < latest - SILENT_AFTER,
+            silent=latest is not None and row[9] is not None and row[9] < latest - settings.silent_after,
         )
         for row in rows
     ]

@@ -189,7 +189,7 @@ class DuckStore:
 
     def sources(self) -> list[SourceStatus]:
         with self._file.reading() as connection:
-            return querying.sources(connection)
+            return querying.sources(connection, self._read_settings(connection))
 
     def rejects(self, source: str | None = None, limit: int = 100) -> list[StoredReject]:
         with self._file.reading() as connection:
@@ -297,7 +297,7 @@ class DuckStore:
         with self._reporting:
             with self._at(as_of) as (connection, now, settings):
                 step_table.collect(connection, which, settings)
-                context = fitting.collect(connection, definitions, now, settings.limit_us)
+                context = fitting.collect(connection, definitions, now, settings)
             with self._file.workbench() as connection:
                 found = fitting.fitness(context, now, ignoring)
                 step_table.drop(connection)
@@ -440,7 +440,8 @@ class DuckStore:
             empty = not connection.execute("SELECT count(*) FROM store.sources").fetchall()[0][0]
         chosen = self._given or stored
         if chosen != stored:
-            if empty:
+            # Which source is silent is asked when somebody looks: nothing that is stored depends on it.
+            if empty or replace(chosen, silent_us=stored.silent_us) == stored:
                 with self._file.writing() as connection:
                     keep_settings(connection, chosen)
             else:
@@ -476,7 +477,7 @@ class DuckStore:
             if wanted is None or newest is None or wanted >= newest:
                 with self._now() as present:
                     if not one:
-                        judging.prepare(present, wanted or newest, settings.limit_us)
+                        judging.prepare(present, wanted or newest, settings)
                     yield present, wanted or newest, settings
                 return
             from clew.reconstruct.duckdb import joining, rebuilding
@@ -491,7 +492,7 @@ class DuckStore:
                 joining.forget_answered(connection)
             try:
                 if not one:
-                    judging.prepare(connection, wanted, settings.limit_us)
+                    judging.prepare(connection, wanted, settings)
                 yield connection, wanted, settings
             finally:
                 connection.execute("DETACH store")
