@@ -156,7 +156,12 @@ def _shape(connection: duckdb.DuckDBPyConnection) -> None:
         SELECT flow, hash(type, cause, kind, name, service) AS kin FROM grouped
         WHERE cause IN {LOOKED_AT} AND flow NOT IN (SELECT flow FROM refined)
     """).fetchall()
-    connection.execute("""
+    ((first, last),) = connection.execute("""
+        SELECT min(g.started)::VARCHAR, max(g.last)::VARCHAR FROM grouped AS g SEMI JOIN asked USING (flow)
+    """).fetchall()
+    # What is stuck is often young: no record of it is older than all of it.
+    within = f"time BETWEEN TIMESTAMP '{first}' AND TIMESTAMP '{last}'" if first and last else "true"
+    connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE shaped AS
         WITH
             owing AS (
@@ -165,7 +170,7 @@ def _shape(connection: duckdb.DuckDBPyConnection) -> None:
             ),
             told AS (
                 SELECT flow, list_sort(list(series)) AS series FROM store.records
-                WHERE flow IN (SELECT flow FROM asked) GROUP BY flow
+                WHERE flow IN (SELECT flow FROM asked) AND {within} GROUP BY flow
             )
         SELECT a.flow, hash(a.kin, o.owed, t.series) AS shape, a.kin, coalesce(len(t.series), 0) AS records
         FROM asked AS a LEFT JOIN owing AS o USING (flow) LEFT JOIN told AS t USING (flow)
