@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -69,3 +71,54 @@ def test_a_file_in_the_way_is_told(run: Run, tmp_path: Path) -> None:
     done = run("demo")
     assert (done.returncode, done.stdout) == (2, "")
     assert "is no folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("broker", "told"),
+    [
+        (("kafka", "--bootstrap", "127.0.0.1:1"), "Kafka at 127.0.0.1:1 cannot be used"),
+        (
+            ("rabbitmq", "--url", "amqp://me:secret@127.0.0.1:1/"),
+            "amqp://127.0.0.1:1/: it cannot be reached: Connection refused",
+        ),
+    ],
+)
+def test_a_broker_that_does_not_answer_is_told_with_what_to_do(
+    run: Run, tmp_path: Path, broker: tuple[str, ...], told: str
+) -> None:
+    done = run("demo", "--live", *broker)
+    said = " ".join(done.stderr.split())
+    assert (done.returncode, done.stdout) == (4, "")
+    assert told in said
+    assert "clew starts none" in said
+    assert "secret" not in said
+    assert not (tmp_path / "clew-demo" / "clew.duckdb").exists()
+
+
+@pytest.mark.parametrize(("broker", "module"), [("kafka", "confluent_kafka"), ("rabbitmq", "pika")])
+def test_a_broker_whose_extra_is_missing_is_told_with_the_line_to_type(
+    run: Run, monkeypatch: pytest.MonkeyPatch, broker: str, module: str
+) -> None:
+    for loaded in [name for name in sys.modules if name.startswith(("clew.cli.demo.live", module))]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, module, None)
+    done = run("demo", "--live", broker)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"needs the module {module}, which is not installed" in done.stderr
+    assert f"pip install 'clew[{broker}]'" in done.stderr
+
+
+def test_a_command_beside_the_demo_ends_when_the_demo_is_gone(tmp_path: Path) -> None:
+    words = ["receive", "--grpc", "none", "--http", "127.0.0.1:0", "--store", str(tmp_path / "s.duckdb")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "clew.cli.child", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as beside:
+        assert beside.stderr is not None
+        assert "OTLP/HTTP" in beside.stderr.readline()
+        # As the kernel closes it for a parent that was killed.
+        out, _ = beside.communicate("", timeout=60)
+    assert (beside.returncode, out) == (0, "0 records received in 0 requests\n")

@@ -36,6 +36,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"x-death": [{"queue": "orders", "reason": "rejected", "count": 1}]},
         {"system": "rabbitmq", "destination": "orders", "consumer_group": "orders", "error_type": "rejected"},
     ),
+    "Spring AMQP": (
+        {"x-original-exchange": "orders", "x-original-routingKey": "placed", "x-exception-message": "bad",
+         "x-exception-stacktrace": "java.E: bad"},
+        {"system": "rabbitmq", "destination": "orders", "error_message": "bad"},
+    ),
     "NServiceBus": (
         {"NServiceBus.FailedQ": "orders@h", "NServiceBus.ExceptionInfo.ExceptionType": "E",
          "NServiceBus.ExceptionInfo.Message": "bad", "NServiceBus.ProcessingEndpoint": "billing"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from clew.reconstruct.errors import StoreBusy, StoreMissing
 from clew.reconstruct.model import FlowFilter
@@ -50,6 +50,10 @@ def changes(
         time.sleep(min(INTERVAL, left))
 
 
+Known: TypeAlias = "OrderedDict[tuple[str, str], object]"
+"""How each flow stood when it was told last."""
+
+
 class Listing(Protocol):
     """Prints flows as a table and gives what was listed."""
 
@@ -73,14 +77,20 @@ def follow(terminal: Terminal, store: Store, which: FlowFilter, listing: Listing
                 _print(terminal, flow, None, as_json=True)
         else:
             page = listing(which, hint=False)
-        known: OrderedDict[tuple[str, str], object] = OrderedDict((_id(flow), _state(flow)) for flow in page)
+        known: Known = OrderedDict((_id(flow), _state(flow)) for flow in page)
         for seen in changes(store, every, since=begin):
-            for flow in seen.flows:
-                among = not which.statuses or flow.status in which.statuses
-                if _news(known, flow, among=among):
-                    _print(terminal, flow, seen.as_of, as_json=as_json)
+            for flow in news(seen, which, known):
+                _print(terminal, flow, seen.as_of, as_json=as_json)
     except KeyboardInterrupt:
         return
+
+
+def news(seen: Changed, which: FlowFilter, known: Known) -> Iterator[Flow]:
+    """Of what changed: flows of ``which`` that stand otherwise than when they were told, and told ones that left it."""
+    for flow in seen.flows:
+        among = not which.statuses or flow.status in which.statuses
+        if _news(known, flow, among=among):
+            yield flow
 
 
 def change_line(flow: Flow, as_of: datetime | None, look: Look) -> Line:
@@ -107,7 +117,7 @@ def _print(terminal: Terminal, flow: Flow, as_of: datetime | None, *, as_json: b
     sys.stdout.flush()
 
 
-def _news(known: OrderedDict[tuple[str, str], object], flow: Flow, *, among: bool) -> bool:
+def _news(known: Known, flow: Flow, *, among: bool) -> bool:
     """Whether ``flow`` is to be printed; remembers how it stands."""
     key, state = _id(flow), _state(flow)
     if not among:

@@ -11,7 +11,7 @@ import click
 from clew.cli.errors import UsageMistake
 from clew.cli.extras import extra
 from clew.cli.kafka_source import filled
-from clew.cli.options import option
+from clew.cli.options import DURATION, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,6 +138,15 @@ _OPTIONS = (
         help="Most bytes of them.",
     ),
     option(
+        "--lateness",
+        env="RABBITMQ_LATENESS",
+        type=DURATION,
+        default="30s",
+        show_default=True,
+        metavar="DURATION",
+        help="What was published has come after so long at the latest: nothing is called stuck before.",
+    ),
+    option(
         "--format",
         "format_",
         env="RABBITMQ_FORMAT",
@@ -207,6 +216,7 @@ def _settings(given: Mapping[str, Any]) -> RabbitSettings:
         delivery_limit=given["delivery_limit"],
         tap=_tap(given),
         tls=Tls(path("tls_ca"), path("tls_cert"), path("tls_key")),
+        lateness_us=given["lateness"],
     )
 
 

@@ -10,16 +10,18 @@ import click
 
 from clew.cli.errors import UsageMistake
 from clew.cli.exits import Exit
-from clew.cli.options import Context, common, option
+from clew.cli.options import KEY_VALUE, Context, common, option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from clew.cli.demo import DemoRun
     from clew.cli.look import Line, Look
+    from clew.cli.terminal import Terminal
     from clew.reconstruct.ingest import IngestReport
     from clew.reconstruct.model import Summary
 
+KAFKA, RABBITMQ = "kafka", "rabbitmq"
 FOLDER = "clew-demo"
 STORE = "clew.duckdb"
 _OURS = "truth.json"
@@ -56,6 +58,47 @@ _INTERESTING = ("stuck", "dead_lettered", "failed", "compensated", "completed")
     metavar="SHARE",
     help="The share of flows in which something goes wrong.",
 )
+@option(
+    "--live",
+    env="DEMO_LIVE",
+    type=click.Choice([KAFKA, RABBITMQ]),
+    help="Over a real broker that runs, with clew watching: in about a minute.",
+)
+@option(
+    "--bootstrap",
+    env="KAFKA_BOOTSTRAP",
+    default="127.0.0.1:9092",
+    show_default=True,
+    metavar="HOST:PORT,...",
+    help="With --live kafka: where the cluster is.",
+)
+@option(
+    "--property",
+    "-X",
+    "properties",
+    env="KAFKA_PROPERTY",
+    type=KEY_VALUE,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With --live kafka: as clew collect kafka takes it.",
+)
+@option(
+    "--url",
+    env="RABBITMQ_URL",
+    default="amqp://guest:guest@127.0.0.1:5672/%2F",
+    metavar="URL",
+    help="With --live rabbitmq: amqp[s]://USER:PASSWORD@HOST:PORT/VHOST. Default: guest on this machine.",
+)
+@option(
+    "--speed",
+    env="DEMO_SPEED",
+    type=click.FloatRange(1, 600),
+    default=60,
+    show_default=True,
+    metavar="N",
+    help="With --live: how many times as fast; limits are as many times shorter.",
+)
+@option("--keep", env="DEMO_KEEP", is_flag=True, help="With --live: leave the topics in the broker.")
 @common
 @click.pass_obj
 def demo(context: Context, /, *, folder: str, **given: Any) -> int:
@@ -65,17 +108,48 @@ def demo(context: Context, /, *, folder: str, **given: Any) -> int:
     reconciliation run for an hour of virtual time. FOLDER is made, or made anew
     where an earlier demo made it; it then holds the logs, the spans, the flow
     definitions, the store, and a truth.json that clew never reads.
-    """
-    from clew.cli.demo import run
 
+    With --live the services talk over your Kafka or RabbitMQ, in topics of their
+    own that are gone afterwards, and export to a clew receive by OpenTelemetry's
+    SDK, while clew collect reads the topics. Ctrl-C ends it in good order.
+
+    \b
+      clew demo --live kafka --bootstrap localhost:9092
+      clew demo --live rabbitmq --url amqp://guest:guest@localhost/
+    """  # noqa: D301  click's mark for lines that it must not join
     place = Path(folder)
     _check(place)
     terminal = context.terminal
+    if given["live"] is not None:
+        return _live(terminal, place, given)
+    from clew.cli.demo import run
+
     terminal.say(f"running {given['flows']:,} flows of four workflows in {place}")
     ran = run(place, flows=given["flows"], seed=given["seed"], faults=given["faults"])
     _forget(place / STORE)
     report, summary = _ingest(ran, place / STORE)
-    terminal.out(_told(ran, report, summary, terminal.look))
+    terminal.out(_told(_written(ran, report, terminal.look), ran, summary, terminal.look))
+    return Exit.FINE
+
+
+def _live(terminal: Terminal, place: Path, given: dict[str, Any]) -> int:
+    from clew.cli.live_demo import live
+    from clew.cli.units import count
+
+    def clear() -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        # So that what is there when this is stopped is known for a demo's.
+        (place / _OURS).write_bytes(b'{"about": "' + _MARK + b'"}\n')
+        _forget(place / STORE)
+
+    seen = live(terminal, place / STORE, given, clear)
+    ran, look = seen.ran, terminal.look
+    exported = f"{count(ran.log_lines, 'log record')} and {count(ran.span_count, 'span')} exported"
+    sent = f"{count(seen.messages, 'message')} sent through {count(seen.topics, 'topic')}"
+    head = [look.line(), look.line(f"{exported}, {sent}, in {ran.seconds:.1f} s")]
+    if given["keep"]:
+        head.append(look.line("the topics are still there: their names begin with clew-demo-"))
+    terminal.out(_told(head, ran, seen.summary, look))
     return Exit.FINE
 
 
@@ -127,14 +201,19 @@ def _ingest(ran: DemoRun, store_path: Path) -> tuple[IngestReport, Summary]:
         collector.close()
 
 
-def _told(ran: DemoRun, report: IngestReport, summary: Summary, look: Look) -> Iterator[Line]:
-    from clew.cli.flow_table import standing
+def _written(ran: DemoRun, report: IngestReport, look: Look) -> Iterator[Line]:
     from clew.cli.units import count
 
     files = count(len(ran.logs) + len(ran.spans), "file")
     written = f"{count(ran.log_lines, 'log line')} and {count(ran.span_count, 'span')}"
     yield look.line(f"{written} in {files}, written in {ran.seconds:.1f} s")
     yield look.line(f"{count(report.new, 'record')} read and put together in {report.seconds:.1f} s")
+
+
+def _told(done: Iterable[Line], ran: DemoRun, summary: Summary, look: Look) -> Iterator[Line]:
+    from clew.cli.flow_table import standing
+
+    yield from done
     yield look.line()
     yield from standing(summary, look)
     yield look.line()

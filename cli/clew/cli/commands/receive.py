@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from clew.cli.errors import CommandError
 from clew.cli.exits import Exit
 from clew.cli.extras import extra
 from clew.cli.judging import changed, into_scope, judged_by, judging, reading, redacting
-from clew.cli.options import Context, as_json, option, stored
+from clew.cli.options import DURATION, Context, as_json, option, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 GRPC, HTTP = "127.0.0.1:4317", "127.0.0.1:4318"
 NOWHERE = "none"
+LEAST_BEAT_S = 1.0
 _ONCE_S = 0.5
 """A group of processes is told of one Ctrl-C by several: within so long they are one."""
 _FILE = click.Path(dir_okay=False)
@@ -68,6 +70,15 @@ _FILE = click.Path(dir_okay=False)
     metavar="FILE",
     help="Senders must show a certificate signed by one of these (PEM).",
 )
+@option(
+    "--lateness",
+    env="RECEIVE_LATENESS",
+    type=DURATION,
+    default="30s",
+    show_default=True,
+    metavar="DURATION",
+    help="What was sent has come after so long at the latest: nothing is called stuck before.",
+)
 @redacting("RECEIVE")
 @judging
 @into_scope("received")
@@ -87,7 +98,7 @@ def receive(context: Context, /, *, as_json: bool, no_progress: bool, **given: A
     """  # noqa: D301  click's mark for lines that it must not join
     with extra("otlp", "clew receive"):
         from clew.collectors.otlp.server import Servers
-    from clew.collectors.otlp.receiver import Receiver
+    from clew.collectors.otlp.receiver import Pace, Receiver
     from clew.collectors.otlp.requests import Later
     from clew.reconstruct.receiving import receive as join
 
@@ -101,7 +112,10 @@ def receive(context: Context, /, *, as_json: bool, no_progress: bool, **given: A
         silent_after=given["silent_after"],
     )
     settings = reading(wanted, given["redact_keys"], given["redact_patterns"])
-    receiver = Receiver(settings=settings, scope=given["scope"])
+    lateness_us = given["lateness"]
+    # While nothing comes, it is said at least that often that all has come.
+    pace = replace(Pace(), beat=min(Pace().beat, max(lateness_us / 1_000_000, LEAST_BEAT_S)))
+    receiver = Receiver(settings=settings, scope=given["scope"], pace=pace, lateness_us=lateness_us)
     access = _access(given)
     grpc, http = _address(given["grpc"]), _address(given["http"])
     # Before there is a store: may it be written to like this at all?

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFINITIONS: Final = Path(__file__).with_name("definitions.yaml")
 """The four workflows as flow definitions."""
+TRUTH: Final = "truth.json"
 DEFAULT_FAULTS: Final = 0.15
 _HOUSEKEEPING_S: Final = 300
 _WRITE_EVERY_S: Final = 20
@@ -76,35 +77,54 @@ def run(folder: Path, *, flows: int = 400, seed: int = 1, faults: float = DEFAUL
         raise ValueError(f"flows must be at least 1, not {flows}")
     if not 0 <= faults <= 1:
         raise ValueError(f"faults must lie between 0 and 1, not {faults}")
-    from clew.cli.demo.clock import NS, START_NS, as_datetime
+    from clew.cli.demo.clock import NS, START_NS, Clock
     from clew.cli.demo.plan import SPAN_S, plan_flows
-    from clew.cli.demo.truth import write_truth
+    from clew.cli.demo.recording import Recording
     from clew.cli.demo.world import World
 
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    definitions, truth = folder / "definitions.yaml", folder / "truth.json"
-    shutil.copyfile(DEFINITIONS, definitions)
-    world = World(folder, seed, _machine_paths())
+    shutil.copyfile(DEFINITIONS, folder / DEFINITIONS.name)
+    world = World(Recording(folder, Clock(), _machine_paths()), seed)
     end_ns = START_NS + SPAN_S * NS
-    with _without_otel_settings():
-        services, begin = _build(world)
+    with without_otel_settings():
+        services, begin = build(world)
     for planned in plan_flows(flows, faults, world.chance):
         world.timeline.at(planned.start_ns, lambda planned=planned: begin(planned))  # type: ignore[misc]
-    _schedule_housekeeping(world, services, end_ns)
+    schedule_housekeeping(world, services, end_ns)
     for now_ns in range(START_NS, end_ns + 1, _WRITE_EVERY_S * NS):
         world.timeline.run(now_ns)
         world.recording.pass_time(now_ns)
     world.end_ns = end_ns
     world.timeline.run()
     world.recording.finish(end_ns)
-    counts, samples = write_truth(truth, world.recording, world.flows, seed=seed, end_ns=end_ns)
     files = [folder / name for name in world.recording.files]
+    logs = tuple(path for path in files if path.parent.name == "logs")
+    spans = tuple(path for path in files if path.parent.name == "spans")
+    return told(folder, world, logs, spans, seed=seed, end_ns=end_ns, began=began)
+
+
+def told(
+    folder: Path,
+    world: World,
+    logs: tuple[Path, ...] = (),
+    spans: tuple[Path, ...] = (),
+    *,
+    seed: int,
+    end_ns: int,
+    began: float,
+) -> DemoRun:
+    """Write the truth about what a world did up to ``end_ns``, and tell of it."""
+    from clew.cli.demo.clock import as_datetime
+    from clew.cli.demo.truth import write_truth
+
+    truth = folder / TRUTH
+    counts, samples = write_truth(truth, world.recording, world.flows, seed=seed, end_ns=end_ns)
     return DemoRun(
         folder=folder,
-        logs=tuple(path for path in files if path.parent.name == "logs"),
-        spans=tuple(path for path in files if path.parent.name == "spans"),
-        definitions=definitions,
+        logs=logs,
+        spans=spans,
+        definitions=folder / DEFINITIONS.name,
         truth=truth,
         flows=len(world.flows),
         events=sum(len(anchor.published) for flow in world.flows for anchor in flow.anchors),
@@ -118,7 +138,7 @@ def run(folder: Path, *, flows: int = 400, seed: int = 1, faults: float = DEFAUL
 
 
 @contextmanager
-def _without_otel_settings() -> Iterator[None]:
+def without_otel_settings() -> Iterator[None]:
     """Hide OTEL_… variables, which the SDK obeys: the user's settings are not the demo's."""
     hidden = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
     for name in hidden:
@@ -129,7 +149,7 @@ def _without_otel_settings() -> Iterator[None]:
         os.environ.update(hidden)
 
 
-def _build(world: World) -> tuple[list[Service], Callable[[PlannedFlow], None]]:
+def build(world: World) -> tuple[list[Service], Callable[[PlannedFlow], None]]:
     """Start the services; the function given begins a flow."""
     from clew.cli.demo import plan
     from clew.cli.demo.facts import FlowFacts
@@ -186,8 +206,9 @@ def _build(world: World) -> tuple[list[Service], Callable[[PlannedFlow], None]]:
     return services, begin
 
 
-def _schedule_housekeeping(world: World, services: list[Service], end_ns: int) -> None:
-    from clew.cli.demo.clock import NS, START_NS
+def schedule_housekeeping(world: World, services: list[Service], end_ns: int) -> None:
+    """Have every service say now and then that it is there, up to ``end_ns``."""
+    clock = world.clock
 
     def all_started() -> None:
         for service in services:
@@ -197,8 +218,9 @@ def _schedule_housekeeping(world: World, services: list[Service], end_ns: int) -
         for service in services:
             service.housekeeping("consumer lag is low", lag=world.chance.randrange(4))
 
-    world.timeline.at(START_NS, all_started)
-    for time_ns in range(START_NS + _HOUSEKEEPING_S * NS, end_ns, _HOUSEKEEPING_S * NS):
+    world.timeline.at(clock.start_ns, all_started)
+    every_ns = _HOUSEKEEPING_S * clock.second_ns
+    for time_ns in range(clock.start_ns + every_ns, end_ns, every_ns):
         world.timeline.at(time_ns, all_report)
 
 

@@ -17,10 +17,16 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock:
-    """Time as the running handler sees it; epoch nanoseconds."""
+    """Time as the running handler sees it; epoch nanoseconds.
 
-    def __init__(self) -> None:
-        self.now_ns = START_NS
+    A second of the workflows takes ``second_ns``: fewer than there are in one where an hour
+    is to pass in a minute of everybody's time.
+    """
+
+    def __init__(self, start_ns: int = START_NS, second_ns: int = NS) -> None:
+        self.start_ns = start_ns
+        self.second_ns = second_ns
+        self.now_ns = start_ns
 
     def read(self) -> int:
         """Epoch nanoseconds, as ``time.time_ns`` gives them."""
@@ -28,8 +34,12 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         """Let time pass for the running handler alone."""
+        self.now_ns += self.lasting(seconds)
+
+    def lasting(self, seconds: float) -> int:
+        """Nanoseconds that so many of the workflows' seconds take."""
         # Whole microseconds, so that logs and spans name the very same instant.
-        self.now_ns += round(seconds * 1_000_000) * 1000
+        return round(seconds * (self.second_ns / NS) * 1_000_000) * 1000
 
     def moment(self) -> datetime:
         """Now, in UTC."""
@@ -53,6 +63,10 @@ class Timeline:
         """Run ``action`` when the clock reads ``time_ns``."""
         self._asked += 1
         heapq.heappush(self._due, (time_ns, self._asked, action))
+
+    def next_ns(self) -> int | None:
+        """When the next thing is due; None for never."""
+        return self._due[0][0] if self._due else None
 
     def run(self, until_ns: int | None = None) -> bool:
         """Run what is due up to ``until_ns`` (all, if None); False when nothing was."""

@@ -49,6 +49,8 @@ class Anchor:
     logs: list[tuple[int, int]] = field(default_factory=list)
     """(number of the file, number of the line), both as truth.json counts them."""
     spans: list[str] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    """(topic, event ID) of what lies in a real broker."""
     errors: int = 0
 
 

@@ -31,7 +31,8 @@ class Line(NamedTuple):
 
     time_ns: int
     turn: int
-    text: str
+    what: Any
+    """Its text; what the SDK made of it where it is exported."""
     span_id: str
     anchor: Anchor | None
 
@@ -48,19 +49,19 @@ class Recording:
         self.background_logs: list[tuple[int, int]] = []
         self.log_lines = 0
         self.spans = 0
-        self.last_ns = START_NS
+        self.last_ns = clock.start_ns
         self._hidden = hidden
         self._turn = 0
-        self._logs: list[LogFile] = []
-        self._spans: list[SpanFile] = []
+        self.logs: list[Held] = []
+        self.exported: list[Held] = []
 
-    def add_service(self, service: str, resource: Mapping[str, Any]) -> tuple[LogFile, SpanFile]:
-        """Open the two files of a service."""
-        logs = LogFile(self, service, self._register(f"logs/{service}.jsonl"))
-        spans = SpanFile(self, resource, self._register(f"spans/{service}.jsonl"))
-        self._logs.append(logs)
-        self._spans.append(spans)
-        return logs, spans
+    def add_service(self, service: str, resource: Mapping[str, Any]) -> tuple[logging.Handler, SpanProcessor]:
+        """Open the two files of a service; gives what takes its log lines and its spans."""
+        logs = LogFile(self, service, self.register(f"logs/{service}.jsonl"))
+        spans = SpanFile(self, resource, self.register(f"spans/{service}.jsonl"))
+        self.logs.append(logs)
+        self.exported.append(spans)
+        return logs.handler, spans
 
     def turn(self) -> int:
         """Count up, to keep the order of what happens at one instant."""
@@ -75,22 +76,38 @@ class Recording:
 
     def pass_time(self, until_ns: int) -> None:
         """Write what is dated up to ``until_ns``."""
-        for logs in self._logs:
-            logs.write(_take(logs.waiting, until_ns))
-        for spans in self._spans:
+        for logs in self.logs:
+            logs.write(take(logs.waiting, until_ns))
+        for spans in self.exported:
             whole = until_ns - (until_ns - START_NS) % _EXPORT_NS
-            spans.write(_take(spans.waiting, whole))
+            spans.write(take(spans.waiting, whole))
 
     def finish(self, end_ns: int) -> None:
         """Write what is left and close: after ``end_ns`` only the flows that had ended by then."""
-        for file in (*self._logs, *self._spans):
+        for file in (*self.logs, *self.exported):
             kept = [line for line in file.waiting if _is_recorded(line, end_ns)]
             kept.sort(key=_by_time)
             file.waiting.clear()
             file.write(kept)
             file.close()
 
-    def _register(self, name: str) -> int:
+    def note_log(self, line: Line, place: tuple[int, int]) -> None:
+        """Note whose a log line is that was written at ``place``."""
+        owned = self.background_logs if line.anchor is None else line.anchor.logs
+        owned.append(place)
+        self.log_lines += 1
+        self.last_ns = max(self.last_ns, line.time_ns)
+
+    def note_span(self, line: Line) -> None:
+        """Note whose a span is that was written."""
+        if line.anchor is None:
+            raise AssertionError("a span belongs to a flow")
+        line.anchor.spans.append(line.span_id)
+        self.spans += 1
+        self.last_ns = max(self.last_ns, line.time_ns)
+
+    def register(self, name: str) -> int:
+        """Give a file its number."""
         self.files.append(name)
         return len(self.files) - 1
 
@@ -102,7 +119,8 @@ def _is_recorded(line: Line, end_ns: int) -> bool:
     return ended_ns is not None and ended_ns <= end_ns
 
 
-def _take(waiting: list[Line], until_ns: int) -> list[Line]:
+def take(waiting: list[Line], until_ns: int) -> list[Line]:
+    """Take out those up to a time, in the order of their times."""
     waiting.sort(key=_by_time)
     count = next((at for at, line in enumerate(waiting) if line.time_ns > until_ns), len(waiting))
     taken = waiting[:count]
@@ -110,18 +128,38 @@ def _take(waiting: list[Line], until_ns: int) -> list[Line]:
     return taken
 
 
-class _File:
+class Held:
+    """What a service wrote and whose time has not come; ``number`` is that of its file in the recording."""
+
     def __init__(self, recording: Recording, number: int) -> None:
         self.waiting: list[Line] = []
-        self._recording = recording
-        self._number = number
+        self.recording = recording
+        self.number = number
+
+    def add(self, text: str) -> None:
+        """Take a line, dated now."""
+        self.hold(self.recording.clock.now_ns, text)
+
+    def hold(self, time_ns: int, what: Any, span_id: str = "") -> None:
+        """Keep it until its time has come."""
+        recording = self.recording
+        self.waiting.append(Line(time_ns, recording.turn(), what, span_id, recording.anchor))
+
+    def write(self, lines: Iterable[Line]) -> None:
+        """Let go lines, which come in the order of their times, and note whose they are."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """No more will come."""
+        raise NotImplementedError
+
+
+class _File(Held):
+    def __init__(self, recording: Recording, number: int) -> None:
+        super().__init__(recording, number)
         path = recording.folder / recording.files[number]
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream: IO[str] = path.open("w", encoding="utf-8", newline="\n")
-
-    def write(self, lines: Iterable[Line]) -> None:
-        """Append lines, which come in the order of their times, and note whose they are."""
-        raise NotImplementedError
 
     def close(self) -> None:
         self._stream.close()
@@ -132,43 +170,36 @@ class LogFile(_File):
 
     def __init__(self, recording: Recording, service: str, number: int) -> None:
         super().__init__(recording, number)
-        self.handler = _LogHandler(self, JsonFormatter(service))
+        self.handler = LogHandler(self, service)
         self._count = 0
-
-    def add(self, text: str) -> None:
-        """Take a line, dated now."""
-        recording = self._recording
-        line = Line(recording.clock.now_ns, recording.turn(), text, "", recording.anchor)
-        self.waiting.append(line)
 
     def write(self, lines: Iterable[Line]) -> None:
         """Append lines and note whose they are."""
-        recording = self._recording
         for line in lines:
             self._count += 1
-            self._stream.write(line.text)
+            self._stream.write(line.what)
             self._stream.write("\n")
-            owned = recording.background_logs if line.anchor is None else line.anchor.logs
-            owned.append((self._number, self._count))
-            recording.log_lines += 1
-            recording.last_ns = max(recording.last_ns, line.time_ns)
+            self.recording.note_log(line, (self.number, self._count))
 
 
-class _LogHandler(logging.Handler):
-    def __init__(self, file: LogFile, formatter: JsonFormatter) -> None:
+class LogHandler(logging.Handler):
+    """Gives a service's log lines, in JSON, to what holds them."""
+
+    def __init__(self, held: Held, service: str) -> None:
         super().__init__()
-        self.setFormatter(formatter)
-        self._file = file
+        self.setFormatter(JsonFormatter(service))
+        self._held = held
 
     def emit(self, record: logging.LogRecord) -> None:
-        recording = self._file._recording  # noqa: SLF001 - the handler is the file's own
+        """Take a line, dated now."""
+        recording = self._held.recording
         record.created = recording.clock.now_ns / NS
         text = self.format(record)
         if record.exc_info:
             text = recording.shown(text)
         if record.levelno >= logging.ERROR and recording.anchor is not None:
             recording.anchor.errors += 1
-        self._file.add(text)
+        self._held.add(text)
 
 
 class SpanFile(_File, SpanProcessor):
@@ -180,31 +211,24 @@ class SpanFile(_File, SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Take a span of the SDK."""
-        recording = self._recording
+        recording = self.recording
         text = span_json(span)
         if not span.status.is_ok:
             text = recording.shown(text)
-        end_ns = span.end_time or 0
-        span_id = f"{span.context.span_id:016x}"
-        self.waiting.append(Line(end_ns, recording.turn(), text, span_id, recording.anchor))
+        self.hold(span.end_time or 0, text, f"{span.context.span_id:016x}")
 
     def write(self, lines: Iterable[Line]) -> None:
         """Append spans, one request per export interval, and note whose they are."""
-        recording = self._recording
         batch: list[str] = []
         window = -1
         for line in lines:
-            if line.anchor is None:
-                raise AssertionError("a span belongs to a flow")
             at = (line.time_ns - START_NS) // _EXPORT_NS
             if batch and (at != window or len(batch) == _EXPORT_SPANS):
                 self._export(batch)
                 batch = []
             window = at
-            batch.append(line.text)
-            line.anchor.spans.append(line.span_id)
-            recording.spans += 1
-            recording.last_ns = max(recording.last_ns, line.time_ns)
+            batch.append(line.what)
+            self.recording.note_span(line)
         if batch:
             self._export(batch)
 

@@ -43,7 +43,7 @@ Handler = Callable[[Event], None]
 
 # Virtual seconds; median latencies as one sees them within one data centre.
 _SEND_S: Final = 0.0015
-_LOST_SPAN: Final = {SYSTEM: "kafka", OPERATION_NAME: "poll", OPERATION_TYPE: "receive"}
+_LOST_SPAN: Final = {OPERATION_NAME: "poll", OPERATION_TYPE: "receive"}
 
 
 class Service:
@@ -71,7 +71,7 @@ class Service:
         # Not registered with the logging module (LOG001): the process's own loggers are left alone.
         component = self.name.removesuffix("-service").replace("-", ".")
         self.logger = logging.Logger(f"{component}.app", logging.INFO)  # noqa: LOG001
-        self.logger.addHandler(logs.handler)
+        self.logger.addHandler(logs)
         provider = TracerProvider(
             sampler=ALWAYS_ON,
             resource=Resource(resource),
@@ -82,7 +82,7 @@ class Service:
         provider.add_span_processor(spans)
         self.tracer = provider.get_tracer(SCOPE, "0.1.0")
         self._messaging = Messaging(
-            "kafka", consumer_group=self.name, tracer=self.tracer, clock=world.clock.read
+            world.bus.system, consumer_group=self.name, tracer=self.tracer, clock=world.clock.read
         )
         self._silent = False
         """Whether log lines lose the correlation ID just now."""
@@ -97,7 +97,9 @@ class Service:
         def handle(message: Message, attempt: int) -> None:
             self._handle(message, attempt, handler)
 
-        self.world.bus.subscribe(topic, event_type, Subscription(self.name, handle, self._give_up))
+        bus = self.world.bus
+        subscription = Subscription(self.name, handle, self._give_up, self.dead_letters)
+        bus.subscribe(bus.topic(topic), event_type, subscription)
 
     def work(self, median_s: float, spread: float = 0.3) -> None:
         """Let virtual time pass."""
@@ -114,6 +116,7 @@ class Service:
     def publish(self, topic: str, event_type: str, key: str, data: Mapping[str, Any]) -> None:
         """Send an event of the flow at work."""
         world = self.world
+        topic = world.bus.topic(topic)
         lost = current().correlation_id is None
         make = Event if lost else next_event
         event = make(
@@ -124,14 +127,15 @@ class Service:
             time=world.clock.moment(),
             schema_version="2",
         )
-        with self._messaging.sending(event, topic, attributes={KAFKA_KEY: key}):
-            headers, body = event.to_binary()
+        keyed = {KAFKA_KEY: key} if world.bus.system == "kafka" else {}
+        with self._messaging.sending(event, topic, attributes=keyed):
+            headers, body = event.to_binary(world.bus.binding)
             pairs = [(name, value.encode()) for name, value in headers.items()]
             inject(pairs)
             self.info("published %s for %s", event_type, key)
             self.work(_SEND_S)
         world.anchor.published.append(Published(world.clock.now_ns, event_type))
-        world.bus.send(topic, event_type, key, pairs, body)
+        world.bus.send(topic, event, key, pairs, body)
 
     def end_flow(self) -> None:
         """Note that the event to be published now ends the flow: for the truth alone."""
@@ -231,7 +235,9 @@ class Service:
     def _attempt(
         self, event: Event, message: Message, attempt: int, kind: str | None, handler: Handler
     ) -> None:
-        place = {"consumer_group": self.name, "partition": message.partition, "offset": message.offset}
+        place: dict[str, object] = {"consumer_group": self.name}
+        if message.partition is not None:
+            place |= {"partition": message.partition, "offset": message.offset}
         again = {"attempt": attempt} if attempt > 1 else {}
         started_ns = self.world.clock.now_ns
         self.info("handling %s", event.type, **place, **again)
@@ -292,24 +298,14 @@ class Service:
 
     def _publish_dead_letter(self, event: Event, message: Message, error: HandlingFailed) -> None:
         topic = f"{message.topic}-dlt"
-        # Names as Spring Kafka's DeadLetterPublishingRecoverer writes them.
-        notes: dict[str, object] = {
-            "kafka_dlt-original-topic": message.topic,
-            "kafka_dlt-original-partition": message.partition,
-            "kafka_dlt-original-offset": message.offset,
-            "kafka_dlt-original-timestamp": message.sent_ns // 1_000_000,
-            "kafka_dlt-original-timestamp-type": "CREATE_TIME",
-            "kafka_dlt-original-consumer-group": self.name,
-            "kafka_dlt-exception-fqcn": _error_fields(error)["error.type"],
-            "kafka_dlt-exception-message": str(error),
-        }
+        notes = self.world.bus.notes(message, self.name, _error_fields(error))
         with self._messaging.sending(event, topic):
             headers = inject(
                 [*message.headers, *((name, str(value).encode()) for name, value in notes.items())]
             )
             self.logger.error("dead-lettered %s to %s", event.type, topic, extra=notes)
             self.work(_SEND_S)
-        self.world.bus.send(topic, event.type, event.id, headers, message.value)
+        self.world.bus.send(topic, event, event.id, headers, message.value)
 
     def _handle_without_context(self, event: Event, message: Message, handler: Handler) -> None:
         """Handle as a service would that knows neither correlation nor trace."""
@@ -317,7 +313,12 @@ class Service:
         unknown = Anchor(world.anchor.flow, None)
         unknown.flow.anchors.append(unknown)
         world.turn_to(unknown)
-        attributes = {**_LOST_SPAN, DESTINATION: message.topic, CONSUMER_GROUP: self.name}
+        attributes = {
+            SYSTEM: world.bus.system,
+            **_LOST_SPAN,
+            DESTINATION: message.topic,
+            CONSUMER_GROUP: self.name,
+        }
         self._text_only = True
         try:
             with detached(), self.span("poll", SpanKind.CONSUMER, attributes, root=True):

@@ -65,14 +65,16 @@ class _Seen(NamedTuple):
     retrying: bool
 
 
-def judge(flow: FlowFacts, end_ns: int, as_of_ns: int) -> Verdict:
+def judge(flow: FlowFacts, end_ns: int, as_of_ns: int, second_ns: int = NS) -> Verdict:
     """Say which status a flow must have at ``as_of_ns``, with its definition and without."""
     seen = _see(flow, end_ns)
     first_ns = flow.started_ns
+    limit_ns = flow.limit_s * second_ns
     completed_ns = seen.ends.get("completed")
-    late = completed_ns is not None and completed_ns - first_ns > flow.limit_s * NS
-    status = _with(seen, first_ns + flow.limit_s * NS, as_of_ns)
-    return Verdict(status, _without(seen, as_of_ns), late, _cause(flow, seen, status))
+    late = completed_ns is not None and completed_ns - first_ns > limit_ns
+    status = _with(seen, first_ns + limit_ns, as_of_ns)
+    without = _without(seen, as_of_ns - DEFAULT_LIMIT_S * second_ns)
+    return Verdict(status, without, late, _cause(flow, seen, status))
 
 
 def _cause(flow: FlowFacts, seen: _Seen, status: str) -> str | None:
@@ -96,12 +98,12 @@ def _with(seen: _Seen, deadline_ns: int, as_of_ns: int) -> str:
     return "stuck" if deadline_ns < as_of_ns else "in_progress"
 
 
-def _without(seen: _Seen, as_of_ns: int) -> str:
+def _without(seen: _Seen, overdue_ns: int) -> str:
     if seen.dead:
         return "dead_lettered"
     if seen.exhausted:
         return "failed"
-    if any(since + DEFAULT_LIMIT_S * NS < as_of_ns for since in seen.owed_since):
+    if any(since < overdue_ns for since in seen.owed_since):
         return "stuck"
     return "in_progress" if seen.owed_since or seen.retrying else "completed"
 
@@ -168,7 +170,7 @@ def write_truth(
         file.write(json.dumps(head)[:-1] + ', "flows": [\n')
         separator = ""
         for flow in flows:
-            verdict = judge(flow, end_ns, as_of_ns)
+            verdict = judge(flow, end_ns, as_of_ns, recording.clock.second_ns)
             counts[verdict.with_definitions] += 1
             samples.setdefault(verdict.with_definitions, flow)
             file.write(separator + json.dumps(_flow_json(flow, verdict, end_ns)))
@@ -198,20 +200,26 @@ def _flow_json(flow: FlowFacts, verdict: Verdict, end_ns: int) -> dict[str, Any]
         "needs": "compensation" if verdict.with_definitions == "compensated" else None,
         "events": len(_published(main, until_ns)),
         "error_lines": main.errors,
-        "records": {
-            "logs": [line for anchor in flow.anchors for line in anchor.logs],
-            "spans": [span for anchor in flow.anchors for span in anchor.spans],
-        },
-        "expected_records": {"logs": main.logs, "spans": main.spans},
+        "records": _records(*flow.anchors),
+        "expected_records": _records(main),
         "continuations": list(_continuations(flow)),
     }
+
+
+def _records(*anchors: Anchor) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {
+        "logs": [line for anchor in anchors for line in anchor.logs],
+        "spans": [span for anchor in anchors for span in anchor.spans],
+    }
+    messages = [message for anchor in anchors for message in anchor.messages]
+    return found | {"messages": messages} if messages else found
 
 
 def _continuations(flow: FlowFacts) -> Iterator[dict[str, Any]]:
     for anchor in flow.anchors[1:]:
         yield {
             "correlation_id": anchor.correlation_id,
-            "records": {"logs": anchor.logs, "spans": anchor.spans},
+            "records": _records(anchor),
         }
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from clew.cli.demo.bus import Bus
-from clew.cli.demo.clock import NS, Clock, Timeline
+from clew.cli.demo.clock import Timeline
 from clew.cli.demo.facts import Anchor, FlowFacts
 from clew.cli.demo.recording import Recording
 
@@ -22,13 +21,13 @@ _SPAN_BITS: Final = 64
 class World:
     """One run's shared state. Everything random comes from its seed."""
 
-    def __init__(self, folder: Path, seed: int, hidden: Mapping[str, str]) -> None:
-        self.clock = Clock()
+    def __init__(self, recording: Recording, seed: int, bus: Callable[[World], Bus] = Bus) -> None:
+        self.clock = recording.clock
         self.timeline = Timeline(self.clock)
         self.chance = Random(f"chance {seed}")  # noqa: S311 - a reproducible demo, no secret
         self._ids = Random(f"ids {seed}")  # noqa: S311 - likewise
-        self.recording = Recording(folder, self.clock, hidden)
-        self.bus = Bus(self)
+        self.recording = recording
+        self.bus = bus(self)
         self.flows: list[FlowFacts] = []
         self.end_ns: int | None = None
         """End of the recording, once it is reached: then only ended flows go on."""
@@ -67,8 +66,7 @@ class World:
 
     def wait_ns(self, median_s: float, spread: float = 0.3) -> int:
         """Draw a duration (log-normal, as latencies are), in whole microseconds."""
-        seconds = self.chance.lognormvariate(math.log(median_s), spread)
-        return round(seconds * 1_000_000) * (NS // 1_000_000)
+        return self.clock.lasting(self.chance.lognormvariate(math.log(median_s), spread))
 
     def new_id(self) -> str:
         """Make an ID that looks like a random UUID and is the same in each run."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clew.collectors.formats.settings import Settings
 
 LATENESS_US = 30_000_000
-"""What comes by push is taken to be complete up to this long ago (DESIGN §3)."""
+"""What comes by push is taken to be complete up to this long ago, unless said otherwise (DESIGN §3)."""
 RAW_BYTES = 4096
 SOURCES = {Encoding.PROTOBUF: "otlp", Encoding.JSON: "otlp", Encoding.ZIPKIN: "zipkin"}
 
@@ -90,6 +90,8 @@ class Receiver:
     whatever it got no answer to: a span is what it is by its content; a log record is one
     of so many alike *within its request*.
 
+    *Watermark.* What was sent is taken to have come within ``lateness_us``.
+
     *Memory* is bounded: beyond ``pace.waiting_bytes`` there is no room for a request.
 
     *Failure.* When a batch could not be stored, :meth:`batches` ends. :meth:`failed` says
@@ -97,11 +99,17 @@ class Receiver:
     """
 
     def __init__(
-        self, *, settings: Settings | None = None, scope: str = "", pace: Pace | None = None
+        self,
+        *,
+        settings: Settings | None = None,
+        scope: str = "",
+        pace: Pace | None = None,
+        lateness_us: int = LATENESS_US,
     ) -> None:
         self._decoder = Decoder(settings)
         self._scope = scope
         self._pace = pace or Pace()
+        self._lateness_us = lateness_us
         self._changed = threading.Condition()
         self._waiting: deque[_Taken] = deque()
         self._given: list[_Given] = []
@@ -250,7 +258,7 @@ class Receiver:
                     raw=None,
                     select=empty_select(),
                     position=str(number),
-                    watermark=_watermark(),
+                    watermark=self._watermark(),
                     scope=self._scope,
                     format=source,
                 )
@@ -275,7 +283,7 @@ class Receiver:
                 for taken in given.taken
                 if taken.number in given.bad
             ),
-            watermark=_watermark(),
+            watermark=self._watermark(),
             scope=self._scope,
             format=decoded.format,
             rowwise=True,
@@ -283,6 +291,9 @@ class Receiver:
             apart=True,
             settle=partial(self._settle, given),
         )
+
+    def _watermark(self) -> Watermark:
+        return Watermark(time.time_ns() // 1000 - self._lateness_us, exact=False)
 
     def _settle(self, given: _Given, outcome: Outcome) -> None:
         """Answer the requests of a batch, or leave them to be given again."""
@@ -305,10 +316,6 @@ class Receiver:
             self._changed.notify_all()
         for taken, answer in zip(given.taken, answers, strict=True):
             taken.request.answer(answer)
-
-
-def _watermark() -> Watermark:
-    return Watermark(time.time_ns() // 1000 - LATENESS_US, exact=False)
 
 
 def _answer(number: int, bad: Mapping[int, str], outcome: Outcome) -> Answer:

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from clew.collectors.rabbitmq.settings import RabbitSettings
     from clew.collectors.record import Outcome
 
-LATENESS_US = 30_000_000
-"""What a source tells may be so late: a queue does not say up to when it has told everything."""
+LEAST_MARK_S = 1.0
 TURN_S = 0.1
 """Longest wait for the broker before looking at the clock."""
 FIRST_WINDOW, SMALLEST_WINDOW, LARGEST_WINDOW = 32, 8, 50_000
@@ -226,7 +225,7 @@ class Reader(ABC):
         """Make a batch of what waits."""
         waiting, self.waiting = self.waiting, Waiting(tag=self.waiting.tag)
         self._marked = time.monotonic()
-        mark = Watermark(waiting.newest_ms * 1000 - LATENESS_US, exact=False) if waiting.newest_ms else None
+        mark = self._watermark(waiting.newest_ms * 1000) if waiting.newest_ms else None
         self.give(self._batch(waiting, mark), waiting)
         self.first = False
 
@@ -341,10 +340,15 @@ class Reader(ABC):
 
     def _mark(self, now: float) -> None:
         """Move the watermark of a source that is silent."""
-        if now - max(self.last_at, self._marked) > self.around.pace.mark and self.waiting.is_empty:
+        every = min(self.around.pace.mark, max(self.around.rabbit.lateness_us / 1_000_000, LEAST_MARK_S))
+        if now - max(self.last_at, self._marked) > every and self.waiting.is_empty:
             self._marked = now
-            mark = Watermark(time.time_ns() // 1000 - LATENESS_US, exact=False)
+            mark = self._watermark(time.time_ns() // 1000)
             self.around.inbox.put(Given(self._batch(Waiting(), mark)))
+
+    def _watermark(self, time_us: int) -> Watermark:
+        # A queue does not say up to when it has told everything.
+        return Watermark(time_us - self.around.rabbit.lateness_us, exact=False)
 
     def _batch(self, waiting: Waiting, mark: Watermark | None) -> Batch:
         import pyarrow as pa

@@ -67,6 +67,8 @@ class RabbitSettings:
     """Of the quorum queues among them; None takes what the queue was declared with, else 20."""
     tap: Tap = Tap()
     tls: Tls = Tls()
+    lateness_us: int = 30_000_000
+    """What was published has come after so long at the latest."""
 
     @property
     def is_empty(self) -> bool:
