@@ -39,6 +39,7 @@ from clew.reconstruct.reports import (
     Variant,
     VariantStep,
 )
+from clew.reconstruct.running import RunningProcess, RunningSource
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
 HELP_WIDTH = 96
@@ -154,6 +155,12 @@ def test_every_environment_variable_that_the_code_reads_is_documented() -> None:
         ("clew show", Continuation, {}),
         ("clew sources", SourceStatus, {}),
         ("clew sources", StoredReject, {}),
+        ("clew sources", RunningSource, {}),
+        (
+            "clew sources",
+            RunningProcess,
+            {"error": "store_error", "error_time": "store_error_time", "sources": "name"},
+        ),
         ("clew keys", KeyReport, {"key_class": "class"}),
         ("clew rebuild", Summary, {}),
         ("clew types", TypeReport, {}),

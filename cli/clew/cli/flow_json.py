@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clew.cli.units import microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from clew.reconstruct.model import (
         Continuation,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         StoredReject,
         Summary,
     )
+    from clew.reconstruct.running import RunningProcess
 
 SCHEMA = 1
 """Grows when a field changes its meaning or goes; a new field does not change it."""
@@ -219,6 +220,33 @@ def source(found: SourceStatus) -> dict[str, Any]:
         "updated": time(found.updated),
         "silent": found.silent,
     }
+
+
+def running(found: RunningProcess) -> Iterator[dict[str, Any]]:
+    """Lines of ``clew sources --running --json``: one for each collector of a process."""
+    process = {
+        "schema": SCHEMA,
+        "command": found.command,
+        "pid": found.pid,
+        "host": found.host,
+        "started": time(found.started),
+        "updated": time(found.updated),
+        "running": found.running,
+        "store_error": found.error or None,
+        "store_error_time": time(found.error_time),
+    }
+    for one in found.sources:
+        yield process | {
+            "name": one.name,
+            "state": one.state,
+            "records": one.records,
+            "rate": one.rate,
+            "behind_us": one.behind_us,
+            "rejects": one.rejects,
+            "failures": one.failures,
+            "error": one.error or None,
+            "error_time": time(one.error_time),
+        }
 
 
 def reject(found: StoredReject) -> dict[str, Any]:

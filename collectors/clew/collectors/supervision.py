@@ -25,6 +25,7 @@ STEADY_S = 30.0
 """After so long without a failure the pauses begin anew."""
 PATIENCE_S = 8.0
 """How long all of them together may take to end."""
+RATE_S = 10.0
 _LOOK_S = 0.2
 
 
@@ -52,6 +53,8 @@ class Status:
     failures: int = 0
     error: str = ""
     """The last one."""
+    error_time: float | None = None
+    """When it was: epoch seconds."""
     watermarks: dict[str, int] = field(default_factory=dict)
     """Of each of its sources, in microseconds."""
     marks: list[tuple[float, int]] = field(default_factory=list)
@@ -62,15 +65,21 @@ class Status:
         """Up to when all of its sources have told everything."""
         return min(self.watermarks.values(), default=None)
 
-    def rate(self, over_s: float = 10.0) -> float:
-        """Records a second, of late."""
-        now = time.monotonic()
-        while len(self.marks) > 1 and now - self.marks[1][0] > over_s:
-            del self.marks[0]
-        if not self.marks:
+    def rate(self, over_s: float = RATE_S) -> float:
+        """Records a second, of late. In any thread."""
+        now, marks = time.monotonic(), list(self.marks)
+        recent = [mark for mark in marks[1:] if now - mark[0] <= over_s]
+        if not marks:
             return 0.0
-        since, before = self.marks[0]
+        since, before = marks[len(marks) - len(recent) - 1]
         return (self.records - before) / max(now - since, 1.0)
+
+    def mark(self) -> None:
+        """Note how much is stored now."""
+        now = time.monotonic()
+        while len(self.marks) > 1 and now - self.marks[1][0] > RATE_S:
+            del self.marks[0]
+        self.marks.append((now, self.records))
 
 
 class Supervisor:
@@ -189,7 +198,7 @@ class _Run(threading.Thread):
                 self._status.state = State.ENDED
                 return
             self._status.failures += 1
-            self._status.error = str(error) or type(error).__name__
+            self._status.error, self._status.error_time = str(error) or type(error).__name__, time.time()
             if isinstance(error, CollectError) and not isinstance(error, SourceUnavailable):
                 self._status.state = State.WRONG
                 self._tell(f"{self._status.name}: {self._status.error}; it is not tried again")
@@ -255,12 +264,12 @@ class _Run(threading.Thread):
     def _count(self, batch: Batch, outcome: Outcome) -> None:
         status = self._status
         if not status.marks:
-            status.marks.append((time.monotonic(), status.records))
+            status.mark()
         self._positions[batch.source] = batch.position
         rejected = sum(one.count for one in outcome.rejected.values())
         status.records += (batch.raw.num_rows if batch.raw is not None else 0) - rejected
         status.rejects += rejected + len(batch.rejects)
-        status.marks.append((time.monotonic(), status.records))
+        status.mark()
         if batch.watermark is not None:
             status.watermarks[batch.source] = batch.watermark.time_us
 

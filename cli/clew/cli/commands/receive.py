@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from clew.cli.collecting import Trouble
 from clew.cli.errors import CommandError
 from clew.cli.exits import Exit
 from clew.cli.extras import extra
@@ -98,9 +99,11 @@ def receive(context: Context, /, *, as_json: bool, no_progress: bool, **given: A
     """  # noqa: D301  click's mark for lines that it must not join
     with extra("otlp", "clew receive"):
         from clew.collectors.otlp.server import Servers
+    from clew.cli.receiving_line import ReceivingLine
     from clew.collectors.otlp.receiver import Pace, Receiver
     from clew.collectors.otlp.requests import Later
     from clew.reconstruct.receiving import receive as join
+    from clew.reconstruct.running import noticed
 
     terminal = context.terminal
     now = judged_by(context)
@@ -127,8 +130,12 @@ def receive(context: Context, /, *, as_json: bool, no_progress: bool, **given: A
         with _until_asked_to_end(receiver, terminal) as ending:
             servers.start()
             _tell_where(servers, access, terminal)
+            troubles, line = Trouble(), ReceivingLine(receiver)
             try:
-                with _watched(receiver, terminal, wanted=not no_progress) as trouble:
+                with (
+                    noticed(Path(context.store_path), "clew receive", lambda: line.told(troubles)),
+                    _watched(receiver, terminal, troubles, wanted=not no_progress) as trouble,
+                ):
                     join(store, receiver, ending=ending, trouble=trouble)
             finally:
                 receiver.close()
@@ -209,11 +216,12 @@ def _tell_where(servers: Servers, access: Access, terminal: Terminal) -> None:
 
 
 @contextmanager
-def _watched(receiver: Receiver, terminal: Terminal, *, wanted: bool) -> Iterator[Any]:
+def _watched(receiver: Receiver, terminal: Terminal, troubles: Trouble, *, wanted: bool) -> Iterator[Any]:
     """A status line on stderr while the block runs; gives what is to be called about the store's trouble."""
     last: list[str] = []
 
     def trouble(error: StoreError) -> None:
+        troubles(error)
         # Once, however often it is tried in vain.
         if last[-1:] != [str(error)]:
             last[:] = [str(error)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clew.cli.errors import NothingFound
+from clew.cli.errors import NothingFound, UsageMistake
 from clew.cli.exits import Exit
 from clew.cli.options import Context, as_json, option, stored
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clew.cli.look import Line, Look
+    from clew.cli.terminal import Terminal
     from clew.reconstruct.model import SourceStatus, StoredReject
+    from clew.reconstruct.running import RunningProcess
 
 REJECTS = 20
 """Rejects that a person sees unless --limit says otherwise."""
@@ -24,6 +26,12 @@ REJECTS = 20
 @click.argument("source", required=False)
 @option(
     "--rejects", "rejected", env="SOURCES_REJECTS", is_flag=True, help="What could not be decoded, and why."
+)
+@option(
+    "--running",
+    env="SOURCES_RUNNING",
+    is_flag=True,
+    help="Only what clew collect and clew receive do at this moment.",
 )
 @option(
     "--limit",
@@ -37,12 +45,21 @@ REJECTS = 20
 @as_json
 @stored
 @click.pass_obj
-def sources(context: Context, *, source: str | None, rejected: bool, limit: int, as_json: bool) -> int:
+def sources(
+    context: Context, *, source: str | None, rejected: bool, running: bool, limit: int, as_json: bool
+) -> int:
     """List what was read: how far, how much, up to when; with --rejects what could not be.
 
-    SOURCE is one of them, or the end of its name.
+    SOURCE is one of them, or the end of its name. What clew collect and clew
+    receive do with the store at this moment stands above.
     """
     terminal = context.terminal
+    if running and rejected:
+        raise UsageMistake("--running and --rejects are two questions", help="ask one after the other")
+    now = _running(context) if source is None and not rejected else []
+    if running:
+        _tell_running(terminal, now, as_json=as_json)
+        return Exit.FINE
     with context.store() as store:
         found = _named(store.sources(), source)
         if rejected:
@@ -59,10 +76,36 @@ def sources(context: Context, *, source: str | None, rejected: bool, limit: int,
         total = sum(one.rejects for one in found)
         terminal.out(_rejects(rejects, total, terminal.look))
     else:
+        from clew.cli.running_table import processes
+
+        terminal.out(processes(now, terminal.look))
         terminal.out(_sources(found, terminal.look))
         if any(one.rejects for one in found):
             terminal.hint("clew sources --rejects shows what was rejected")
     return Exit.FINE
+
+
+def _running(context: Context) -> list[RunningProcess]:
+    from pathlib import Path
+
+    from clew.reconstruct.running import running
+
+    return running(Path(context.store_path))
+
+
+def _tell_running(terminal: Terminal, found: list[RunningProcess], *, as_json: bool) -> None:
+    if as_json:
+        from clew.cli import flow_json
+
+        for process in found:
+            for row in flow_json.running(process):
+                terminal.json(row)
+        return
+    from clew.cli.running_table import processes
+
+    terminal.out(processes(found, terminal.look))
+    if not found:
+        terminal.out("nothing writes to the store; clew collect and clew receive do")
 
 
 def _named(all_: list[SourceStatus], name: str | None) -> list[SourceStatus]:
