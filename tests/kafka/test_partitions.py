@@ -56,6 +56,18 @@ def test_logging_in_is_librdkafka_s_and_a_wrong_password_is_said(
         read(wrong)
 
 
+def test_tls_is_spoken_with_a_broker_whose_certificate_is_known_and_with_no_other(
+    broker: Kafka, topics: Topics, topic: str
+) -> None:
+    topics.make(topic)
+    topics.write(topic, events("e"))
+    tls = {"security.protocol": "SSL"}
+    known = KafkaSettings(broker.with_tls, (topic,), client=tls | {"ssl.ca.location": str(broker.ca)})
+    assert list(read(known).events) == ["e"]
+    with pytest.raises(SourceUnavailable, match=r"certificate verify failed|SSL handshake failed"):
+        read(KafkaSettings(broker.with_tls, (topic,), client=tls))
+
+
 def test_reading_begins_at_the_end_or_at_a_time_where_that_is_wanted(topics: Topics, topic: str) -> None:
     topics.make(topic)
     day_ms = 86_400_000

@@ -59,6 +59,20 @@ def test_what_is_there_is_read_told_and_left_as_it_was(
     assert f"clew.tap.{name}" not in broker.ctl("list_queues", "name")
 
 
+def test_tls_is_spoken_with_a_broker_whose_certificate_is_known_and_with_no_other(
+    broker: RabbitMQ, publisher: Publisher, name: str, tmp_path: Path
+) -> None:
+    publisher.queue(f"{name}.stream", queue_type="stream")
+    publisher.publish_all("", f"{name}.stream", range(3))
+    asked = ["collect", "rabbitmq", "--stream", f"{name}.stream", "--once", "--json"]
+    asked += ["--url", broker.url_with_tls]
+    done = clew(tmp_path, *asked, "--tls-ca", str(broker.ca))
+    assert (done.returncode, done.stderr, json.loads(done.stdout)["new"]) == (0, "", 3)
+    refused = clew(tmp_path, *asked)
+    assert refused.returncode == 4
+    assert "TLS: CERTIFICATE_VERIFY_FAILED" in refused.stderr
+
+
 def test_a_broker_that_cannot_be_reached_is_told_without_its_password(tmp_path: Path) -> None:
     url = "amqp://clew:s3cret@127.0.0.1:1/shop"
     done = clew(tmp_path, "collect", "rabbitmq", "--url", url, "--exchange", "orders", "--once")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.servers.certificates import Certificates, made
 from tests.servers.fetching import Unavailable, jars, java
 from tests.servers.sharing import end, has_ended, spawn
 
@@ -26,8 +27,10 @@ _STORAGE = "kafka.tools.StorageTool"
 PROPERTIES = """
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl},SSL://127.0.0.1:{tls},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL,CONTROLLER:PLAINTEXT
+listener.name.ssl.ssl.keystore.type=PEM
+listener.name.ssl.ssl.keystore.location={folder}/server.pem
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
 controller.listener.names=CONTROLLER
@@ -45,16 +48,22 @@ controlled.shutdown.enable=false
 """
 
 
+Ports = tuple[int, int, int, int]
+"""In plain, of the controller, with a password, with TLS."""
+
+
 class Kafka:
     """A broker in ``folder``, that can be stopped and started again with what it holds."""
 
-    def __init__(self, folder: Path, ports: tuple[int, int, int], pid: int | None = None) -> None:
+    def __init__(self, folder: Path, ports: Ports, pid: int | None = None) -> None:
         self._libs = jars("kafka", POM)
         self._folder = folder
         self._ports = ports
         self._config = folder / "server.properties"
         self.bootstrap = f"127.0.0.1:{ports[0]}"
         self.with_password = f"127.0.0.1:{ports[2]}"
+        self.with_tls = f"127.0.0.1:{ports[3]}"
+        self.ca = Certificates.within(folder).ca
         self.log = folder / "broker.log"
         self.pid = pid
 
@@ -66,10 +75,12 @@ class Kafka:
             Unavailable: it cannot be fetched, or not set up.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        port, controller, sasl = free_ports(3)
-        broker = cls(folder, (port, controller, sasl))
+        port, controller, sasl, tls = free_ports(4)
+        broker = cls(folder, (port, controller, sasl, tls))
+        given = made(folder)
+        (folder / "server.pem").write_text(given.key.read_text() + given.certificate.read_text())
         properties = PROPERTIES.format(
-            port=port, controller=controller, sasl=sasl, folder=folder, user=USER, password=PASSWORD
+            port=port, controller=controller, sasl=sasl, tls=tls, folder=folder, user=USER, password=PASSWORD
         )
         broker._config.write_text(properties)
         identity = broker._tool(_STORAGE, "random-uuid").strip().splitlines()[-1]
@@ -79,8 +90,8 @@ class Kafka:
     @classmethod
     def of(cls, folder: Path, state: dict[str, Any]) -> Kafka:
         """One that runs, perhaps started by another process; see :meth:`state`."""
-        port, controller, sasl = state["ports"]
-        return cls(folder, (port, controller, sasl), int(state["pid"]))
+        port, controller, sasl, tls = state["ports"]
+        return cls(folder, (port, controller, sasl, tls), int(state["pid"]))
 
     @property
     def state(self) -> dict[str, Any]:

@@ -16,12 +16,20 @@ from typing import Final
 
 import pika
 from pika.exceptions import AMQPError
+from tests.servers.certificates import Certificates, made
 from tests.servers.fetching import Unavailable
 
 SCRIPTS: Final = Path("/usr/lib/rabbitmq/bin")
 _START_S: Final = 120
 _STOP_S: Final = 60
 _PLUGINS: Final = "[]."
+_SETTINGS: Final = """
+listeners.ssl.1 = 127.0.0.1:{port}
+ssl_options.cacertfile = {ca}
+ssl_options.certfile = {certificate}
+ssl_options.keyfile = {key}
+ssl_options.verify = verify_none
+"""
 _PORTS: Final = (15_000, 30_000)
 
 
@@ -31,7 +39,9 @@ class RabbitMQ:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "rabbitmq.log"
-        self.port, self._dist_port, self._epmd_port = free_ports(3)
+        self.port, self._tls_port, self._dist_port, self._epmd_port = free_ports(4)
+        self._certificates = Certificates.within(folder)
+        self.ca = self._certificates.ca
         self._node = f"clew-{os.getpid()}-{self.port}@localhost"
         self._epmd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
@@ -41,6 +51,11 @@ class RabbitMQ:
         """Where it listens, as its first user."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2f"
 
+    @property
+    def url_with_tls(self) -> str:
+        """The same, encrypted; :attr:`ca` signed its certificate."""
+        return f"amqps://guest:guest@127.0.0.1:{self._tls_port}/%2f"
+
     def start(self) -> None:
         """Start it, and return when it takes connections.
 
@@ -48,6 +63,7 @@ class RabbitMQ:
             Unavailable: it ended, or did not take any within two minutes.
         """
         if self._epmd is None:
+            made(self.folder)
             with self.log.open("ab") as out:
                 self._epmd = subprocess.Popen(
                     ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"],
@@ -137,6 +153,14 @@ class RabbitMQ:
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG"}}
         plugins = self.folder / "enabled_plugins"
         plugins.write_text(_PLUGINS)
+        (self.folder / "rabbitmq.conf").write_text(
+            _SETTINGS.format(
+                port=self._tls_port,
+                ca=self.ca,
+                certificate=self._certificates.certificate,
+                key=self._certificates.key,
+            )
+        )
         return kept | {
             "HOME": str(self.folder),
             "ERL_EPMD_PORT": str(self._epmd_port),
@@ -149,7 +173,7 @@ class RabbitMQ:
             "RABBITMQ_LOG_BASE": str(self.folder / "logs"),
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
-            "RABBITMQ_CONFIG_FILE": str(self.folder / "none"),
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none.conf"),
             # The distribution listens on the loopback only, as everything here.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
