@@ -118,4 +118,4 @@ def test_metrics_are_taken_and_said_not_to_be_kept(
     assert caplog.records == []
     said = receiving.post("/v1/metrics", b'{"resourceMetrics":[{}]}')
     assert said.status == 200
-    assert b"metrics are not kept" in said.body
+    assert b"these metrics are not kept" in said.body

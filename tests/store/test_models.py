@@ -18,7 +18,9 @@ def test_a_store_of_before_there_were_models_can_learn(tmp_path: Path) -> None:
         filled(store)
         before = by_id(store)
     with duckdb.connect(path) as connection:
-        connection.execute("DROP TABLE models; DROP TABLE transitions; UPDATE clew SET version = 2")
+        connection.execute(
+            "DROP TABLE lags; DROP TABLE models; DROP TABLE transitions; UPDATE clew SET version = 2"
+        )
     with open_store(path) as store:
         assert store.models() == []
         assert by_id(store) == before

@@ -196,6 +196,18 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True)
+class Lag:
+    """How many messages a consumer had before it at a time (UTC, epoch microseconds), as a metric tells."""
+
+    consumer: str
+    """The consumer group, or the queue."""
+    destination: str
+    partition: int | None
+    time_us: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """What of one row of a batch's ``raw`` was rejected while it was stored."""
 
@@ -263,6 +275,8 @@ class Batch:
     again: bool = False
     """Something in it may have been stored before under another time, because a source that
     tells none gave it again: an identity is looked for whatever its record's time."""
+    lags: tuple[Lag, ...] = ()
+    """What is told of consumers beside the records."""
     settle: Callable[[Outcome], None] | None = None
     """For a source that waits for an answer or an acknowledgement: called once by whoever
     stores the batch, in whatever thread, after its transaction is committed, or when it

@@ -234,6 +234,23 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsumerLag:
+    """How many messages a consumer had before it in a partition, as metrics told last."""
+
+    consumer: str
+    """The consumer group, or the queue."""
+    destination: str
+    partition: int | None
+    """None where it is that of all of them together."""
+    messages: int
+    time: datetime
+    before: int
+    """What it was at the earliest time that is kept,"""
+    since: datetime
+    """which is this."""
+
+
+@dataclass(frozen=True, slots=True)
 class FlowDetail:
     """A flow whole. Steps come in happens-before order; a parent precedes its children."""
 
@@ -257,6 +274,8 @@ class FlowDetail:
     their partitions came."""
     begun: tuple[Begun, ...] = ()
     """Of a flow that is stuck for a step: its handlings that no span tells of."""
+    lags: tuple[ConsumerLag, ...] = ()
+    """Of a flow to which something is owed: how far behind consumers were on what it sent to."""
     p99_us: int | None = None
     """Within what time what it waits for came in 99 of 100 flows of its type; None where too few tell,
     and where nobody asked what is usual."""

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from clew.collectors.otlp.bodies import opened
+from clew.collectors.otlp.lags import holds_lag
 from clew.collectors.otlp.requests import Accepted, Answer, Encoding, Later, Request, Signal
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_LATE = 10_000
 NOTHING = frozenset({b"", b"{}", b"[]"})
-METRICS = "metrics are not kept: clew puts flows together from traces and logs"
+METRICS = "these metrics are not kept: of metrics, clew keeps consumers' lag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Desk:
         deadline = time.monotonic() + self.limits.answer_seconds
         if packed:
             body = await asyncio.to_thread(opened, body, self.limits.body_bytes)
-        if signal is Signal.METRICS:
+        if signal is Signal.METRICS and not holds_lag(body):
             return Accepted(0, METRICS)
         if body in NOTHING:
             return Accepted()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from clew.collectors.otlp.decoding import Decoder
-from clew.collectors.otlp.requests import Accepted, Answer, Encoding, Refused, Request
-from clew.collectors.record import Batch, Outcome, Reject, Watermark, empty_select
+from clew.collectors.otlp.requests import Accepted, Answer, Encoding, Refused, Request, Signal
+from clew.collectors.record import Batch, Lag, Outcome, Reject, Watermark, empty_select
 
 if TYPE_CHECKING:
     from clew.collectors.formats.settings import Settings
@@ -271,8 +271,10 @@ class Receiver:
             taken.number = self._numbers[source]
         hopeless = {taken.number: taken.hopeless for taken in given.taken if taken.hopeless}
         fit = [(taken.number, taken.request) for taken in given.taken if not taken.hopeless]
-        decoded = self._decoder.decode(encoding, fit)
-        given.bad = {**hopeless, **decoded.bad}
+        records = [(number, request) for number, request in fit if request.signal is not Signal.METRICS]
+        told, unread = _lags([one for one in fit if one[1].signal is Signal.METRICS])
+        decoded = self._decoder.decode(encoding, records)
+        given.bad = {**hopeless, **decoded.bad, **unread}
         return Batch(
             source=source,
             raw=decoded.raw,
@@ -289,6 +291,7 @@ class Receiver:
             rowwise=True,
             bytes=sum(len(taken.request.body) for taken in given.taken),
             apart=True,
+            lags=told,
             settle=partial(self._settle, given),
         )
 
@@ -316,6 +319,23 @@ class Receiver:
             self._changed.notify_all()
         for taken, answer in zip(given.taken, answers, strict=True):
             taken.request.answer(answer)
+
+
+def _lags(metrics: Sequence[tuple[int, Request]]) -> tuple[tuple[Lag, ...], dict[int, str]]:
+    """What requests tell of consumers' lag, and why one cannot be read."""
+    if not metrics:
+        return (), {}
+    from clew.collectors.otlp.lags import lags
+    from clew.collectors.otlp.wire import Malformed
+
+    found: list[Lag] = []
+    bad: dict[int, str] = {}
+    for number, request in metrics:
+        try:
+            found += lags(request.encoding, request.body)
+        except Malformed as error:
+            bad[number] = str(error)
+    return tuple(found), bad
 
 
 def _answer(number: int, bad: Mapping[int, str], outcome: Outcome) -> Answer:

@@ -93,6 +93,10 @@ def _fixed64(value: bytes) -> str | None:
     return f'"{number}"' if number else None
 
 
+def _sfixed64(value: bytes) -> str:
+    return f'"{int.from_bytes(value, "little", signed=True)}"'
+
+
 def _fixed32(value: bytes) -> str | None:
     return _number(int.from_bytes(value, "little"))
 
@@ -191,9 +195,21 @@ MESSAGES: Final[dict[str, dict[int, Field]]] = {
         7: Field("bytesValue", BYTES, _base64),
     },
     "ArrayValue": {1: _many("values", "AnyValue")},
+    "Metric": {
+        1: Field("name", BYTES, _text),
+        5: Field("gauge", BYTES, message="NumberDataPoints"),
+        7: Field("sum", BYTES, message="NumberDataPoints"),
+    },
+    "NumberDataPoints": {1: _many("dataPoints", "NumberDataPoint")},
+    "NumberDataPoint": {
+        3: Field("timeUnixNano", FIXED64, _fixed64),
+        4: Field("asDouble", FIXED64, _double),
+        6: Field("asInt", FIXED64, _sfixed64),
+        7: _ATTRIBUTES,
+    },
     "KeyValueList": {1: _many("values", "KeyValue")},
 }
-"""What a Record is made of, of opentelemetry-proto's messages; any other field is passed over.
+"""What a Record or a Lag is made of, of opentelemetry-proto's messages; any other field is passed over.
 
 https://github.com/open-telemetry/opentelemetry-proto
 """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clew.collectors.record import RECORD_COLUMNS
 from clew.reconstruct.duckdb.begun import begun
 from clew.reconstruct.duckdb.judging import judged, prepare
+from clew.reconstruct.duckdb.lags import lags
 from clew.reconstruct.duckdb.linking import linked
 from clew.reconstruct.duckdb.lookups import having, of_flow
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows, utc
@@ -67,6 +68,7 @@ def detail(
         tellers=tellers(connection, flow),
         groups=groups(connection, scope, owed, sent_by),
         begun=begun(connection).get(flow, ()) if lacking else (),
+        lags=lags(connection, scope, as_of) if owed else (),
         p99_us=p99_us(connection, flow, flows[0].owed) if usual and flows[0].owed is not None else None,
     )
 

@@ -154,15 +154,29 @@ CREATE TABLE store.transitions (
 ``took``, ``wait`` and ``work`` are the 50th, 95th and 99th percentile in microseconds, and of how many.
 """
 
+LAG_TABLES = """
+CREATE TABLE store.lags (
+    scope_no INTEGER, consumer VARCHAR, destination VARCHAR, partition INTEGER, time TIMESTAMP, messages BIGINT
+);
+"""
+"""How far consumers were behind: see :mod:`clew.reconstruct.duckdb.lags`. ``rebuild`` keeps it."""
+
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all tables of an empty store."""
-    _execute(connection, RECORD_TABLE + SERIES_TABLE + ENGINE_TABLES + SOURCE_TABLES + MODEL_TABLES)
+    _execute(
+        connection, RECORD_TABLE + SERIES_TABLE + ENGINE_TABLES + SOURCE_TABLES + MODEL_TABLES + LAG_TABLES
+    )
 
 
 def add_models(connection: duckdb.DuckDBPyConnection) -> None:
     """Make a store of version 2 one of version 3."""
     _execute(connection, MODEL_TABLES)
+
+
+def add_lags(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make a store of version 3 one of version 4."""
+    _execute(connection, LAG_TABLES)
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, statements: str) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clew.collectors.record import Batch, Rejected
+from clew.reconstruct.duckdb.lags import put_lags
 from clew.reconstruct.duckdb.schema import REJECTED, SERIES_COLUMNS
 from clew.reconstruct.keys import KeyNames, quoted
 from clew.reconstruct.model import Settings, Written
@@ -94,6 +95,7 @@ def put(connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch], setting
             )
         _put_source(context, batch, number, source_of[number], one)
         written.append(one)
+    put_lags(context, [(source_of[number], batch) for number, batch in numbered if batch.lags])
     return written
 
 
