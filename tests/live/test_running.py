@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from tests.live.test_collect import CLEW, WAIT_S, clew, wait_until
 from tests.live.test_supervision import write
 from tests.otlp.running import Command, free_ports, one_span, post, traces
 
-from clew.reconstruct.running import RunningSource, noticed, running
+from clew.cli.look import Look
+from clew.cli.running_table import processes
+from clew.reconstruct.running import RunningProcess, RunningSource, noticed, running
 
 SOURCE = RunningSource("shop", "reading", 3, 1.5, 2_000, 1, 0, "", None)
 
@@ -143,3 +145,24 @@ def test_it_is_read_whole_while_it_is_written(tmp_path: Path) -> None:
 def test_a_folder_that_takes_no_file_stops_nobody(tmp_path: Path) -> None:
     with noticed(tmp_path / "missing" / "a.duckdb", "clew collect", told):
         assert running(tmp_path / "missing" / "a.duckdb") == []
+
+
+def test_one_that_hangs_is_said_to(tmp_path: Path) -> None:
+    def line(seconds: int) -> str:
+        now = datetime.now(UTC)
+        since, updated = now - timedelta(hours=1), now - timedelta(seconds=seconds)
+        process = RunningProcess(
+            command="clew collect",
+            pid=7,
+            host="shop-1",
+            started=since,
+            updated=updated,
+            running=True,
+            error="",
+            error_time=None,
+            sources=(SOURCE,),
+        )
+        return next(iter(processes([process], Look(200, "utf-8")))).plain
+
+    assert "it hangs: nothing was heard of it for 40." in line(40)
+    assert "hangs" not in line(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -64,7 +65,7 @@ def live(terminal: Terminal, store: Path, given: Mapping[str, Any], clear: Calla
     try:
         with ExitStack() as stack:
             broker = _broker(given)
-            stack.callback(broker.close, keep=given["keep"])
+            stack.callback(_close, terminal, broker, keep=given["keep"])
             clear()
             place = store.parent
             pressed = Pressed(given["speed"])
@@ -76,6 +77,16 @@ def live(terminal: Terminal, store: Path, given: Mapping[str, Any], clear: Calla
             return _run(stack, terminal, place, stored, broker, beside, given)
     except BrokerError as error:
         raise CommandError(str(error), help=error.help) from None
+
+
+def _close(terminal: Terminal, broker: Broker, *, keep: bool) -> None:
+    """Leave the broker as it was; what is left in it is said, and hides no other trouble."""
+    from clew.cli.demo.live.broker import BrokerError
+
+    try:
+        broker.close(keep=keep)
+    except BrokerError as error:
+        terminal.warn(f"{error}; {error.help}")
 
 
 def _broker(given: Mapping[str, Any]) -> Broker:
@@ -103,6 +114,8 @@ def _run(
 ) -> Watched:
     from clew.cli.demo.live import run
 
+    # That an exporter sends something again is what it is for, and no news.
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
     ending = stack.enter_context(_until_asked_to_end(terminal))
     receiver = stack.enter_context(
         beside("receive", "--grpc", "none", "--http", "127.0.0.1:0", "--lateness", "2s")

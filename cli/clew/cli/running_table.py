@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clew.cli.units import count, duration, moment
+from clew.cli.units import count, duration, microseconds, moment
 from clew.cli.visible import visible
 
 if TYPE_CHECKING:
@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from clew.cli.look import Line, Look
     from clew.reconstruct.running import RunningProcess
 
+SILENT_US = 15_000_000
+"""Each process tells of itself every two seconds."""
 _STYLES = {"reading": "work", "receiving": "work", "waiting": "warning", "ended": "faint", "wrong": "error"}
 
 
 def processes(found: Sequence[RunningProcess], look: Look) -> Iterator[Line]:
     """A paragraph for each process."""
+    from datetime import UTC, datetime
+
     from clew.cli.table import Column, table
+
+    now = datetime.now(UTC)
 
     columns = (
         Column("NAME", 1, 8, good=20),
@@ -33,7 +39,11 @@ def processes(found: Sequence[RunningProcess], look: Look) -> Iterator[Line]:
         who = f"process {process.pid} on {visible(process.host)}"
         head = look.line(visible(process.command), "name")
         if process.running:
-            yield head.add(f"  {who}, since {moment(process.started)}")
+            head.add(f"  {who}, since {moment(process.started)}")
+            silent = microseconds(process.updated, now)
+            if silent is not None and silent > SILENT_US:
+                head.add(f"; it hangs: nothing was heard of it for {duration(silent)}", "warning")
+            yield head
         else:
             yield head.add("  not running", "error").add(
                 f": {who} was killed after {moment(process.updated)}"

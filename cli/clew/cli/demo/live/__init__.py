@@ -31,6 +31,8 @@ _PAUSE_S: Final = 0.01
 _SETTLED_S: Final = 3600
 """What lies further ahead than so many of the workflows' seconds hangs for good."""
 _MARGIN_S: Final = 60
+_PATIENCE_S: Final = 120
+"""For what the broker has not delivered; of everybody's seconds."""
 _LIMIT = re.compile(r"(?<=limit: )(\d+)m")
 
 
@@ -105,7 +107,8 @@ def run(
         bus.take()
         world.timeline.run(now_ns)
         recording.pass_time(now_ns)
-        if now_ns > settled_ns and _is_settled(world, bus, recording, now_ns):
+        over = now_ns > settled_ns and _is_settled(world, bus, recording, now_ns)
+        if over or now_ns > settled_ns + _PATIENCE_S * NS:
             break
         time.sleep(_PAUSE_S)
     world.end_ns = end_ns = clock.now_ns = time.time_ns()
