@@ -151,13 +151,14 @@ def select_flows(
     """
     if which.sort not in SORTS:
         raise ValueError(f"cannot sort by {which.sort!r}: known are {', '.join(SORTS)}")
-    direction = "DESC NULLS LAST" if which.descending else "ASC NULLS LAST"
-    limit = f"LIMIT {int(which.limit)}" if which.limit is not None else ""
-    order = f"ORDER BY {SORTS[which.sort]} {direction}, flow {limit}"
-    these = chosen(connection, which, settings, f"{also} {order}")
+    key, direction = SORTS[which.sort], "DESC NULLS LAST" if which.descending else "ASC NULLS LAST"
+    these = chosen(connection, which, settings, key, also)
+    if which.limit is not None:
+        _keep_first(connection, direction, int(which.limit))
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE {answer} AS
-        SELECT {FLOW_COLUMNS}, nth FROM ({these}) JOIN chosen USING (flow)
+        SELECT {FLOW_COLUMNS}, row_number() OVER (ORDER BY {key} {direction}, flow_id, scope) AS nth
+        FROM ({these}) JOIN store.scopes USING (scope_no)
     """).fetchall()
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE {answer}_keys AS
@@ -166,23 +167,40 @@ def select_flows(
 
 
 def chosen(
-    connection: duckdb.DuckDBPyConnection, which: FlowFilter, settings: Settings, also: str = "true"
+    connection: duckdb.DuckDBPyConnection,
+    which: FlowFilter,
+    settings: Settings,
+    key: str = "NULL",
+    also: str = "true",
 ) -> str:
-    """Make the temporary table ``chosen(flow, nth)``; give a SELECT of these flows, judged. Needs ``open_wait``.
+    """Make the temporary table ``chosen(flow, key)``; give a SELECT of these flows, judged. Needs ``open_wait``.
 
     Which they are is told by few columns of all flows, and only of these the rest is read.
-    ``also`` is a further condition on a judged flow, and their order.
+    ``also`` is a further condition on a judged flow, and ``key`` an expression of its columns.
     """
     where, bound = conditions(connection, which, settings)
     every = judged(owing=which.statuses == (Status.STUCK,))
     connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE chosen AS
-        SELECT flow, row_number() OVER () AS nth FROM (SELECT flow FROM ({every}) WHERE {where} AND {also})
-        """,
+        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT flow, {key} AS key FROM ({every}) WHERE {where} AND {also}",
         bound,
     ).fetchall()
     return judged(of_flows("store.flows", "chosen"), "FROM open_wait SEMI JOIN chosen USING (flow)")
+
+
+def _keep_first(connection: duckdb.DuckDBPyConnection, direction: str, limit: int) -> None:
+    """Of ``chosen`` the first by their key, ties by flow ID and scope: these are read of the ties alone."""
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE chosen AS
+        SELECT c.* FROM chosen AS c SEMI JOIN (SELECT key FROM chosen ORDER BY key {direction} LIMIT {limit}) AS first
+        ON c.key IS NOT DISTINCT FROM first.key
+    """).fetchall()
+    if connection.execute("SELECT count(*) FROM chosen").fetchall()[0][0] > limit:
+        connection.execute(f"""
+            CREATE OR REPLACE TEMP TABLE chosen AS
+            SELECT c.* FROM chosen AS c
+            JOIN ({of_flows("store.flows", "chosen")}) AS f USING (flow) JOIN store.scopes USING (scope_no)
+            ORDER BY c.key {direction}, f.flow_id, scope LIMIT {limit}
+        """).fetchall()
 
 
 def to_flows(
