@@ -14,19 +14,12 @@ import pytest
 from clew.cli.commands import define
 from clew.cli.exits import Exit
 from clew.cli.main import COMMANDS, clew
+from clew.reconstruct.answers import Change as GroupChange
+from clew.reconstruct.answers import Continuation, FlowGroup, KeyReport, SourceStatus, StoredReject
 from clew.reconstruct.causes import REFINES, RULES, Action, Cause, Clue
+from clew.reconstruct.detail import Step
 from clew.reconstruct.learned import Asked, LearnedEnd, LearnedStep, LearnedType, Model
-from clew.reconstruct.model import Change as GroupChange
-from clew.reconstruct.model import (
-    Continuation,
-    Flow,
-    FlowGroup,
-    KeyReport,
-    SourceStatus,
-    Step,
-    StoredReject,
-    Summary,
-)
+from clew.reconstruct.model import Flow, Summary
 from clew.reconstruct.reports import (
     Change,
     Deviation,

@@ -19,17 +19,8 @@ import pytest
 import yaml
 
 from clew.cli.main import main
-from clew.reconstruct.model import (
-    Evidence,
-    Flow,
-    FlowDetail,
-    FlowLink,
-    Observation,
-    Owed,
-    Status,
-    Step,
-    StepKind,
-)
+from clew.reconstruct.detail import Evidence, FlowDetail, FlowLink, Observation, Step, StepKind
+from clew.reconstruct.model import Flow, Owed, Status
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "cli"
 BEGIN = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from clew.cli.flow_tree import MOST_ROWS, Row, roots, rows
 from clew.cli.look import Look
 from clew.cli.timebar import Scale, bar
-from clew.reconstruct.model import Step, StepKind
+from clew.reconstruct.detail import Step, StepKind
 
 BEGIN = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

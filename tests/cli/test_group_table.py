@@ -9,7 +9,7 @@ import pytest
 
 from clew.cli.group_table import group_table
 from clew.cli.look import Look, cells
-from clew.reconstruct.model import Change, FlowGroup
+from clew.reconstruct.answers import Change, FlowGroup
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 
 from clew.cli.flow_view import Details, view
 from clew.cli.look import Look, cells
-from clew.reconstruct.model import FlowDetail
+from clew.reconstruct.detail import FlowDetail
 
 Load = Callable[[str], FlowDetail]
 

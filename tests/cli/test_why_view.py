@@ -15,7 +15,7 @@ from clew.reconstruct.causes.why import Why
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clew.reconstruct.model import FlowDetail
+    from clew.reconstruct.detail import FlowDetail
 
 
 @pytest.fixture

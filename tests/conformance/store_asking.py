@@ -8,7 +8,8 @@ from datetime import timedelta
 from tests.conformance.records import at, batch, log, span
 from tests.conformance.store_case import ORDERS, TRACE, Open, StoreCase, as_able, ids
 
-from clew.reconstruct.model import Evidence, FlowFilter, KeyClass, Settings, Status
+from clew.reconstruct.detail import Evidence
+from clew.reconstruct.model import FlowFilter, KeyClass, Settings, Status
 from clew.reconstruct.store import Capability, Store
 
 

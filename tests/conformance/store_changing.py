@@ -9,8 +9,9 @@ from tests.conformance.records import at, batch, log, span
 from tests.conformance.store_case import Open, StoreCase
 
 from clew.collectors.record import Watermark
+from clew.reconstruct.answers import Changed
 from clew.reconstruct.definitions import Definition, Rule
-from clew.reconstruct.model import Changed, FlowFilter, Settings, Status
+from clew.reconstruct.model import FlowFilter, Settings, Status
 from clew.reconstruct.store import Store
 
 EVERY = FlowFilter(sort="last", descending=False)

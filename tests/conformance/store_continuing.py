@@ -9,8 +9,9 @@ import pytest
 from tests.conformance.records import at, batch, log, span
 from tests.conformance.store_case import Open, StoreCase, ids
 
+from clew.reconstruct.answers import Continuation, GroupBy
 from clew.reconstruct.definitions import Definition, Rule
-from clew.reconstruct.model import Continuation, FlowFilter, GroupBy, Settings, Status
+from clew.reconstruct.model import FlowFilter, Settings, Status
 from clew.reconstruct.store import Store
 
 DEFINITION = Definition("order", ("Placed",), (Rule(1, ("Paid",)),), limit_us=60_000_000)

@@ -9,8 +9,9 @@ from tests.conformance.records import at, batch, log, span
 from tests.conformance.store_case import Open, StoreCase
 
 from clew.collectors.record import Watermark
+from clew.reconstruct.answers import Change, GroupBy
 from clew.reconstruct.definitions import Definition, Rule
-from clew.reconstruct.model import Change, FlowFilter, GroupBy, Settings, Status
+from clew.reconstruct.model import FlowFilter, Settings, Status
 from clew.reconstruct.store import Store
 
 HOUR = 3_600

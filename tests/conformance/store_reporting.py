@@ -10,7 +10,8 @@ from tests.conformance.store_case import ORDERS, TRACE, Open, StoreCase, as_able
 
 from clew.collectors.record import Watermark
 from clew.reconstruct.definitions import Clause, Definition, Role, Rule
-from clew.reconstruct.model import FlowFilter, Status, StepKind
+from clew.reconstruct.detail import StepKind
+from clew.reconstruct.model import FlowFilter, Status
 from clew.reconstruct.reports import Change, Comparison, Measure, Misfit, Spread, Window, WorkFrom
 from clew.reconstruct.store import Capability, Store
 

@@ -17,7 +17,8 @@ from tests.conformance.store_learning import LearningConformance
 from tests.conformance.store_reporting import EVERY, PAID, ReportingConformance
 from tests.conformance.store_writing import WritingConformance
 
-from clew.reconstruct.model import FlowFilter, GroupBy, Settings, Status
+from clew.reconstruct.answers import GroupBy
+from clew.reconstruct.model import FlowFilter, Settings, Status
 from clew.reconstruct.reports import Comparison, Fitness, VariantReport, Window
 from clew.reconstruct.store import Capability, Store
 

@@ -11,11 +11,12 @@ import pytest
 from clew.cli import demo
 from clew.collectors.files import FilesCollector
 from clew.reconstruct import open_store
+from clew.reconstruct.answers import FlowGroup, GroupBy
 from clew.reconstruct.causes import REFINES
 from clew.reconstruct.causes.why import Why, why
 from clew.reconstruct.definitions import load
 from clew.reconstruct.ingest import ingest
-from clew.reconstruct.model import Flow, FlowFilter, FlowGroup, GroupBy, Mark, Settings
+from clew.reconstruct.model import Flow, FlowFilter, Mark, Settings
 
 REFINED = {
     # kind of fault: the cause that why tells, where the flow came to its expected end

@@ -16,10 +16,11 @@ from tests.demo.losing import Losing, lose
 from clew.cli import demo
 from clew.collectors.files import FilesCollector
 from clew.reconstruct import open_store
+from clew.reconstruct.answers import Continuation
 from clew.reconstruct.causes.why import why
 from clew.reconstruct.definitions import load
 from clew.reconstruct.ingest import ingest
-from clew.reconstruct.model import LIKELY, Continuation, FlowFilter, Settings
+from clew.reconstruct.model import LIKELY, FlowFilter, Settings
 from clew.reconstruct.store import Store
 
 

@@ -15,8 +15,9 @@ from clew.collectors.files import FilesCollector
 from clew.reconstruct import open_store
 from clew.reconstruct.causes.why import why
 from clew.reconstruct.definitions import load
+from clew.reconstruct.detail import FlowDetail, Observation
 from clew.reconstruct.ingest import ingest
-from clew.reconstruct.model import Flow, FlowDetail, FlowFilter, Observation, Settings
+from clew.reconstruct.model import Flow, FlowFilter, Settings
 from clew.reconstruct.store import Store
 
 SAMPLE = 40

@@ -36,7 +36,8 @@ import yaml
 from tests.engine.pictures import Row, label, members
 
 from clew.reconstruct.definitions import duration_us, load
-from clew.reconstruct.model import Flow, FlowDetail, FlowFilter, KeyClass, Settings, Step
+from clew.reconstruct.detail import FlowDetail, Step
+from clew.reconstruct.model import Flow, FlowFilter, KeyClass, Settings
 from clew.reconstruct.store import Store
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"

@@ -14,7 +14,8 @@ from typing import Any
 
 from tests.conformance.records import batch
 
-from clew.reconstruct.model import FlowDetail, FlowFilter, Observation
+from clew.reconstruct.detail import FlowDetail, Observation
+from clew.reconstruct.model import FlowFilter
 from clew.reconstruct.store import Store
 
 Row = Mapping[str, Any]

@@ -21,10 +21,11 @@ from tests.engine.pictures import columns
 
 from clew.collectors.record import Watermark
 from clew.reconstruct import open_store
+from clew.reconstruct.answers import GroupBy
 from clew.reconstruct.causes import MEANINGS, REFINES, RULES
 from clew.reconstruct.causes.cause import Cause, Clue
 from clew.reconstruct.causes.why import Why, why
-from clew.reconstruct.model import OWED_CAUSES, FlowFilter, GroupBy, Mark
+from clew.reconstruct.model import OWED_CAUSES, FlowFilter, Mark
 from clew.reconstruct.store import Store
 
 FOLDERS = sorted(folder.name for folder in (FIXTURES / "causes").iterdir())

@@ -15,8 +15,9 @@ from clew.reconstruct.definition_file import Place, root
 from clew.reconstruct.definition_from_flow import from_flow, generous
 from clew.reconstruct.definition_reader import Reader
 from clew.reconstruct.definitions import UNITS, Definition, Rule
+from clew.reconstruct.detail import FlowDetail
 from clew.reconstruct.errors import NothingToDefine
-from clew.reconstruct.model import Flow, FlowDetail, Settings, Status
+from clew.reconstruct.model import Flow, Settings, Status
 from clew.reconstruct.owed import Event, owed
 from clew.reconstruct.passes.order import order
 

@@ -17,9 +17,10 @@ from tests.engine.cases import FIXTURES, Case, cases, settings_of
 from tests.engine.cases import case as read_case
 from tests.engine.pictures import put
 
+from clew.reconstruct.detail import Step
 from clew.reconstruct.duckdb.step_table import KINDS
 from clew.reconstruct.duckdb.store import DuckStore
-from clew.reconstruct.model import FlowFilter, Step
+from clew.reconstruct.model import FlowFilter
 from clew.reconstruct.reports import StepReport, TypeReport, Variant
 
 EVERY = FlowFilter()

@@ -21,9 +21,10 @@ from clew.collectors.otlp.desk import Limits
 from clew.collectors.otlp.receiver import Receiver
 from clew.collectors.otlp.requests import Accepted, Answer, Encoding, Refused, Request, Signal
 from clew.collectors.record import Batch
+from clew.reconstruct.answers import Written
 from clew.reconstruct.duckdb.store import DuckStore
 from clew.reconstruct.errors import StoreError
-from clew.reconstruct.model import Settings, Written
+from clew.reconstruct.model import Settings
 from clew.reconstruct.receiving import receive
 
 PROTOBUF = "application/x-protobuf"

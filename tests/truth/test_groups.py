@@ -10,8 +10,9 @@ from tests.truth.comparing import ingested
 from tests.truth.recordings import record
 from tests.truth.test_truth import WAYS
 
+from clew.reconstruct.answers import GroupBy
 from clew.reconstruct.causes.why import why
-from clew.reconstruct.model import FlowFilter, GroupBy, Mark, Status
+from clew.reconstruct.model import FlowFilter, Mark, Status
 
 HARMED = FlowFilter(statuses=(Status.STUCK, Status.FAILED, Status.DEAD_LETTERED, Status.IN_PROGRESS))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from clew.cli.options import Context
     from clew.cli.terminal import Terminal
-    from clew.reconstruct.model import Match
+    from clew.reconstruct.answers import Match
     from clew.reconstruct.store import Store
 
 MATCHES = 20

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from clew.cli.look import Line, Look
     from clew.reconstruct.causes.why import Why
-    from clew.reconstruct.model import Flow, FlowDetail
+    from clew.reconstruct.detail import FlowDetail
+    from clew.reconstruct.model import Flow
 
 LEAST_FIELD = 9
 MOST_FIELD = 24

@@ -10,18 +10,9 @@ from clew.cli.units import microseconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from clew.reconstruct.model import (
-        Continuation,
-        Flow,
-        FlowDetail,
-        FlowGroup,
-        Observation,
-        Owed,
-        SourceStatus,
-        Step,
-        StoredReject,
-        Summary,
-    )
+    from clew.reconstruct.answers import Continuation, FlowGroup, SourceStatus, StoredReject
+    from clew.reconstruct.detail import FlowDetail, Observation, Step
+    from clew.reconstruct.model import Flow, Owed, Summary
     from clew.reconstruct.running import RunningProcess
 
 SCHEMA = 1

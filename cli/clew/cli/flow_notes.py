@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from clew.cli.flow_tree import Fold
     from clew.cli.flow_view import Details
     from clew.cli.look import Line, Look
-    from clew.reconstruct.model import Continuation, Flow, Observation, Step
+    from clew.reconstruct.answers import Continuation
+    from clew.reconstruct.detail import Observation, Step
+    from clew.reconstruct.model import Flow
 
 _MOST_LINES = 3
 """Lines of one note unless everything is asked for."""

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from clew.cli.look import Line, Look
-    from clew.reconstruct.model import Continuation, Flow, Summary
+    from clew.reconstruct.answers import Continuation
+    from clew.reconstruct.model import Flow, Summary
 
 COLUMNS = (
     Column("STATUS", 1, 15),

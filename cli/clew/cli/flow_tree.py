@@ -9,7 +9,7 @@ from clew.cli.units import microseconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from clew.reconstruct.model import Step
+    from clew.reconstruct.detail import Step
 
 ALIKE = 4
 """So many steps alike under one parent, or in a row, are still shown one by one."""

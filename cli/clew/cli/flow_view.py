@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from clew.cli.look import Line, Look
     from clew.reconstruct.causes.why import Why
-    from clew.reconstruct.model import FlowDetail, Step
+    from clew.reconstruct.detail import FlowDetail, Step
 
 OFFSETS_FROM = 100
 """Terminals at least so wide also show when each step began."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from clew.cli.look import Line, Look
     from clew.cli.terminal import Terminal
-    from clew.reconstruct.model import Changed, Flow
+    from clew.reconstruct.answers import Changed
+    from clew.reconstruct.model import Flow
     from clew.reconstruct.store import Store
 
 INTERVAL = 0.25

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clew.cli.look import Line, Look
-    from clew.reconstruct.model import Change, FlowGroup
+    from clew.reconstruct.answers import Change, FlowGroup
 
 NOTHING = {
     "cause": "(no cause)",

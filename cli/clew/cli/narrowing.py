@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clew.cli.look import Line, Look
-    from clew.reconstruct.model import Continuation, FlowFilter
+    from clew.reconstruct.answers import Continuation
+    from clew.reconstruct.model import FlowFilter
     from clew.reconstruct.store import Store
 
 

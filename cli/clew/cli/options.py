@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from clew.reconstruct.model import Continuation
+    from clew.reconstruct.answers import Continuation
     from clew.reconstruct.store import Store
 
 Decorated = TypeVar("Decorated", bound="Callable[..., Any]")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clew.cli.look import Line, Look
-    from clew.reconstruct.model import Step
+    from clew.reconstruct.detail import Step
 
 MOST_BREAKS = 3
 BREAK_CELLS = 2

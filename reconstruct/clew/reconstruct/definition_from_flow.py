@@ -19,9 +19,10 @@ from clew.reconstruct.definition_reader import DEEPEST, MOST_STEPS, Reader
 from clew.reconstruct.definition_seen import Place, Seen, seen
 from clew.reconstruct.definition_writer import duration
 from clew.reconstruct.definitions import ENDS, UNITS, Definition
+from clew.reconstruct.detail import FlowDetail
 from clew.reconstruct.errors import DefinitionError, NothingToDefine
 from clew.reconstruct.keys import class_of
-from clew.reconstruct.model import Flow, FlowDetail, KeyClass, Settings, Status
+from clew.reconstruct.model import Flow, KeyClass, Settings, Status
 from clew.reconstruct.owed import Event, owed
 from clew.reconstruct.passes.steps import LATEST
 

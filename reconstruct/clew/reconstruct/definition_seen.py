@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from clew.reconstruct.model import FlowDetail, Step, StepKind
+from clew.reconstruct.detail import FlowDetail, Step, StepKind
 from clew.reconstruct.passes.steps import LATEST
 
 TOLD = frozenset({StepKind.PUBLISH, StepKind.EVENT})

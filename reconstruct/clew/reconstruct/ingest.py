@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clew.collectors.errors import SourceUnavailable
-from clew.reconstruct.model import Written
+from clew.reconstruct.answers import Written
 
 if TYPE_CHECKING:
     from types import FrameType

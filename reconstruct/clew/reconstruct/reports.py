@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from clew.reconstruct.model import StepKind
+from clew.reconstruct.detail import StepKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,24 +14,21 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from clew.collectors.record import Batch
-    from clew.reconstruct.definitions import Definition
-    from clew.reconstruct.learned import Asked, Model, Transition
-    from clew.reconstruct.model import (
+    from clew.reconstruct.answers import (
         Changed,
         Continuation,
-        Flow,
-        FlowDetail,
-        FlowFilter,
         FlowGroup,
         GroupBy,
         KeyReport,
         Match,
-        Settings,
         SourceStatus,
         StoredReject,
-        Summary,
         Written,
     )
+    from clew.reconstruct.definitions import Definition
+    from clew.reconstruct.detail import FlowDetail
+    from clew.reconstruct.learned import Asked, Model, Transition
+    from clew.reconstruct.model import Flow, FlowFilter, Settings, Summary
     from clew.reconstruct.reports import (
         Comparison,
         Fitness,
@@ -160,7 +157,7 @@ class Store(Protocol):
     ) -> FlowDetail | None:
         """One flow whole, at most ``limit`` records of it; None where there is none.
 
-        ``usual`` asks for :attr:`~clew.reconstruct.model.FlowDetail.p99_us`, for which every flow of
+        ``usual`` asks for :attr:`~clew.reconstruct.detail.FlowDetail.p99_us`, for which every flow of
         its type is looked at: what the rest costs does not follow the store.
         """
         ...

@@ -290,7 +290,7 @@ def _group(
     terminal: Terminal, store: Store, which: FlowFilter, given: dict[str, Any], at: datetime | None
 ) -> int:
     """Print the groups; give how many there are."""
-    from clew.reconstruct.model import GroupBy
+    from clew.reconstruct.answers import GroupBy
 
     # Both are of one state, as in a table of flows.
     with store.held() if at is None and not given["inferred"] else nullcontext():

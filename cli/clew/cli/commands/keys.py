@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clew.cli.look import Line, Look
-    from clew.reconstruct.model import KeyReport
+    from clew.reconstruct.answers import KeyReport
 
 
 @click.command()

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clew.cli.terminal import Terminal
+    from clew.reconstruct.answers import Match
     from clew.reconstruct.causes.why import Why
-    from clew.reconstruct.model import FlowDetail, Match
+    from clew.reconstruct.detail import FlowDetail
     from clew.reconstruct.store import Store
 
 LIMIT = 20_000

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from clew.cli.look import Line, Look
     from clew.cli.terminal import Terminal
-    from clew.reconstruct.model import SourceStatus, StoredReject
+    from clew.reconstruct.answers import SourceStatus, StoredReject
     from clew.reconstruct.running import RunningProcess
 
 REJECTS = 20

@@ -12,7 +12,8 @@ from clew.cli.exits import Exit
 from clew.cli.options import DURATION, Context, as_json, option, scoped, stored
 
 if TYPE_CHECKING:
-    from clew.reconstruct.model import Flow, Match
+    from clew.reconstruct.answers import Match
+    from clew.reconstruct.model import Flow
     from clew.reconstruct.store import Store
 
 ENDED = frozenset({"completed", "cancelled", "compensated", "failed", "dead_lettered"})

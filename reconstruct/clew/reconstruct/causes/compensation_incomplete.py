@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
 from clew.reconstruct.causes.scene import Scene, bounded, clue, names
 from clew.reconstruct.causes.wording import at
-from clew.reconstruct.model import Owed, Status, Step, StepKind
+from clew.reconstruct.detail import Step, StepKind
+from clew.reconstruct.model import Owed, Status
 
 if TYPE_CHECKING:
     from clew.reconstruct.definitions import Definition

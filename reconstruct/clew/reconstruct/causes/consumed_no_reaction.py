@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from clew.reconstruct.causes.cause import Action, Cause, Rule
 from clew.reconstruct.causes.scene import Scene, clue, shortened, who
 from clew.reconstruct.causes.wording import at
-from clew.reconstruct.model import Owed, Step
+from clew.reconstruct.detail import Step
+from clew.reconstruct.model import Owed
 
 
 def find(scene: Scene) -> Iterator[Cause]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
 from clew.reconstruct.causes.scene import Scene, clue, event_of, handler, who
 from clew.reconstruct.causes.wording import MINUTE, SECOND, at, between, spoken
-from clew.reconstruct.model import ConsumerLag, GroupPosition, Step, StepKind
+from clew.reconstruct.detail import ConsumerLag, GroupPosition, Step, StepKind
 
 STILL_US = 1 * MINUTE
 """A group moves that handled something so shortly ago,"""

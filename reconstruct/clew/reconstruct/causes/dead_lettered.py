@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from clew.reconstruct.causes.cause import Action, Cause, Rule
 from clew.reconstruct.causes.processing_failed import clues, failed
 from clew.reconstruct.causes.scene import Scene, clue, event_of, handler, place
-from clew.reconstruct.model import Observation, Status, Step, StepKind
+from clew.reconstruct.detail import Observation, Step, StepKind
+from clew.reconstruct.model import Status
 
 _QUEUE = ".dead_letter_queue"
 """How the attribute's name ends that a broker's collector gives to what lies in such a queue."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from clew.reconstruct.causes.cause import Action, Cause, Rule
 from clew.reconstruct.causes.scene import Scene, clue, event_of, names, who
 from clew.reconstruct.causes.wording import times
-from clew.reconstruct.model import Step, StepKind
+from clew.reconstruct.detail import Step, StepKind
 
 
 def find(scene: Scene) -> Iterator[Cause]:

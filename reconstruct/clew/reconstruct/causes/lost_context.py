@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from clew.reconstruct.answers import Continuation
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
 from clew.reconstruct.causes.scene import Scene, bounded, clue, names, who
 from clew.reconstruct.causes.wording import at, likely, short, spoken
-from clew.reconstruct.model import Continuation, Step, StepKind
+from clew.reconstruct.detail import Step, StepKind
 
 NEGLIGIBLE = 0.01
 

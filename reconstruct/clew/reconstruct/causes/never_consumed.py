@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
 from clew.reconstruct.causes.scene import Scene, clue, is_history, who
 from clew.reconstruct.causes.wording import at
-from clew.reconstruct.model import Owed, Step, StepKind
+from clew.reconstruct.detail import Step, StepKind
+from clew.reconstruct.model import Owed
 
 
 def find(scene: Scene) -> Iterator[Cause]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
 from clew.reconstruct.causes.scene import Scene, clue, error, failure, is_history, who
 from clew.reconstruct.causes.wording import at, times
-from clew.reconstruct.model import Status, Step, StepKind
+from clew.reconstruct.detail import Step, StepKind
+from clew.reconstruct.model import Status
 
 MOST = 3
 """Failures of one flow that are told."""

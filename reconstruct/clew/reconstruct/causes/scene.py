@@ -8,8 +8,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from clew.reconstruct.answers import Continuation
 from clew.reconstruct.causes.cause import Clue
-from clew.reconstruct.model import Begun, Continuation, FlowDetail, Observation, Owed, Status, Step, StepKind
+from clew.reconstruct.detail import Begun, FlowDetail, Observation, Step, StepKind
+from clew.reconstruct.model import Owed, Status
 
 if TYPE_CHECKING:
     from clew.reconstruct.definitions import Definition
@@ -96,7 +98,7 @@ class Scene:
         """IDs of handlings of which only the beginning is told.
 
         That is known where others of their kind always went on after such a line
-        (:class:`clew.reconstruct.model.Begun`). Where too few tell, it is a handling of one
+        (:class:`clew.reconstruct.detail.Begun`). Where too few tell, it is a handling of one
         line from within a span that never came, in a flow of which other steps are told by
         spans: else nobody would tell of its end.
         """

@@ -8,7 +8,8 @@ from datetime import datetime
 from clew.reconstruct.causes.cause import Action, Cause, Clue, Rule
 from clew.reconstruct.causes.scene import Scene, clue, shortened, who
 from clew.reconstruct.causes.wording import at, between, spoken
-from clew.reconstruct.model import Status, Step, StepKind
+from clew.reconstruct.detail import Step, StepKind
+from clew.reconstruct.model import Status
 
 ALIKE = 5
 """Others of its kind that a handling is compared with, at least."""

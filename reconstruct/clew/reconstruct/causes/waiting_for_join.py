@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from clew.reconstruct.causes.cause import Action, Cause, Rule
 from clew.reconstruct.causes.scene import Scene, clue, event_of, handler, names
 from clew.reconstruct.definitions import Role
-from clew.reconstruct.model import Step
+from clew.reconstruct.detail import Step
 
 
 def find(scene: Scene) -> Iterator[Cause]:

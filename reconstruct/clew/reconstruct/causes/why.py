@@ -8,11 +8,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.answers import Continuation
 from clew.reconstruct.causes import Cause, Child, Scene, explain
 from clew.reconstruct.causes.as_learned import as_learned
 from clew.reconstruct.causes.scene import bounded
 from clew.reconstruct.causes.wording import at, between, likely, short, spoken
-from clew.reconstruct.model import Continuation, Flow, FlowDetail, Status
+from clew.reconstruct.detail import FlowDetail
+from clew.reconstruct.model import Flow, Status
 
 if TYPE_CHECKING:
     from clew.reconstruct.learned import LearnedType

@@ -11,8 +11,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from clew.reconstruct.detail import Begun
 from clew.reconstruct.duckdb.schema import WAITS
-from clew.reconstruct.model import Begun
 from clew.reconstruct.passes.fold import HANDLES, SENDS
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from clew.reconstruct.answers import Changed
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.querying import conditions, scopes, select_flows, to_flows, utc
-from clew.reconstruct.model import Changed, FlowFilter, Settings
+from clew.reconstruct.model import FlowFilter, Settings
 
 if TYPE_CHECKING:
     import duckdb

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clew.reconstruct import significance
+from clew.reconstruct.detail import StepKind
 from clew.reconstruct.duckdb.step_table import KINDS
 from clew.reconstruct.duckdb.type_reports import GOING_ON, TOOK
-from clew.reconstruct.model import FlowFilter, Status, StepKind
+from clew.reconstruct.model import FlowFilter, Status
 from clew.reconstruct.reports import Change, Comparison, Measure, Side, Window
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from clew.reconstruct.answers import Continuation
 from clew.reconstruct.assignment import Assigned, assign
 from clew.reconstruct.duckdb import agreements, breaks, step_table, transitions
 from clew.reconstruct.duckdb.agreements import values
 from clew.reconstruct.duckdb.querying import utc
 from clew.reconstruct.likelihood import at_quantile
-from clew.reconstruct.model import Continuation, FlowFilter
+from clew.reconstruct.model import FlowFilter
 
 if TYPE_CHECKING:
     import duckdb

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clew.collectors.record import RECORD_COLUMNS
+from clew.reconstruct.detail import Evidence, FlowDetail
 from clew.reconstruct.duckdb.begun import begun
 from clew.reconstruct.duckdb.judging import judged, prepare
 from clew.reconstruct.duckdb.lags import lags
@@ -14,7 +15,7 @@ from clew.reconstruct.duckdb.lookups import having, of_flow
 from clew.reconstruct.duckdb.querying import FLOW_COLUMNS, scopes, to_flows, utc
 from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS
 from clew.reconstruct.duckdb.surroundings import groups, p99_us, senders, tellers, waits
-from clew.reconstruct.model import Evidence, Flow, FlowDetail, Settings, Status
+from clew.reconstruct.model import Flow, Settings, Status
 from clew.reconstruct.passes.order import order
 from clew.reconstruct.salt import salt
 

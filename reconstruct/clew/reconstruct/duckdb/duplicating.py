@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from clew.reconstruct.causes.duplicate_processing import is_duplicate
 from clew.reconstruct.causes.scene import Scene
+from clew.reconstruct.detail import FlowDetail
 from clew.reconstruct.duckdb.several import bare, read
-from clew.reconstruct.model import FlowDetail
 from clew.reconstruct.passes.fold import HANDLES, SENDS
 from clew.reconstruct.passes.order import order
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from clew.reconstruct.answers import Match
 from clew.reconstruct.duckdb.lookups import FEW, having
-from clew.reconstruct.model import Match
 from clew.reconstruct.salt import salt
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.answers import Change, FlowGroup, GroupBy
 from clew.reconstruct.duckdb.lookups import FEW
 from clew.reconstruct.duckdb.querying import chosen, scopes, utc
 from clew.reconstruct.duckdb.refining import refine
-from clew.reconstruct.model import Change, FlowFilter, FlowGroup, GroupBy, Settings, Status
+from clew.reconstruct.model import FlowFilter, Settings, Status
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -8,7 +8,9 @@ from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clew.reconstruct.model import Continuation, Flow, FlowDetail
+    from clew.reconstruct.answers import Continuation
+    from clew.reconstruct.detail import FlowDetail
+    from clew.reconstruct.model import Flow
 
     Joins = Mapping[tuple[str, str], tuple[Continuation, ...]]
     """Scope and flow ID → the continuations that were joined to it."""

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from clew.reconstruct.model import Continuation, Settings
+    from clew.reconstruct.answers import Continuation
+    from clew.reconstruct.model import Settings
 
 HANDLING = WAITS.index("handling")
 CHUNK = 500

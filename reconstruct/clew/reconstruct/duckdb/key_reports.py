@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.answers import KeyReport
 from clew.reconstruct.duckdb.schema import OBSERVATIONS
 from clew.reconstruct.keys import class_of
-from clew.reconstruct.model import KeyClass, KeyReport, Settings
+from clew.reconstruct.model import KeyClass, Settings
 
 if TYPE_CHECKING:
     import duckdb

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from clew.reconstruct.model import ConsumerLag
+from clew.reconstruct.detail import ConsumerLag
 from clew.reconstruct.passes.fold import SENDS
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.detail import FlowLink
 from clew.reconstruct.duckdb.lookups import having
 from clew.reconstruct.duckdb.schema import WAITS
 from clew.reconstruct.keys import class_of
-from clew.reconstruct.model import FlowLink, KeyClass, Settings
+from clew.reconstruct.model import KeyClass, Settings
 
 if TYPE_CHECKING:
     import duckdb

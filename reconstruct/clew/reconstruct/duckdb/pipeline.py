@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from clew.collectors.record import Batch
-    from clew.reconstruct.model import Written
+    from clew.reconstruct.answers import Written
 
 TOGETHER = 200
 """Batches written in one transaction at most."""

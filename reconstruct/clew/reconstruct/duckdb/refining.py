@@ -15,21 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from clew.reconstruct.causes import REFINES, Scene, explain
 from clew.reconstruct.causes.consumer_behind import is_moving
 from clew.reconstruct.causes.why import ENDED
+from clew.reconstruct.detail import Begun, FlowDetail, GroupPosition
 from clew.reconstruct.duckdb.begun import TEMPLATE, begun
 from clew.reconstruct.duckdb.judging import judged
 from clew.reconstruct.duckdb.querying import scopes, utc
 from clew.reconstruct.duckdb.schema import WAITS
 from clew.reconstruct.duckdb.several import bare, read
 from clew.reconstruct.duckdb.surroundings import awaited, positions, senders, waits_of
-from clew.reconstruct.model import (
-    Begun,
-    Flow,
-    FlowDetail,
-    GroupPosition,
-    Owed,
-    Settings,
-    Status,
-)
+from clew.reconstruct.model import Flow, Owed, Settings, Status
 from clew.reconstruct.passes.fold import HANDLES, SENDS
 from clew.reconstruct.passes.order import order
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from clew.reconstruct.model import Evidence
+    from clew.reconstruct.detail import Evidence
 
     Row = tuple[Evidence, bool, Mapping[str, Any]]
     Rows = Mapping[int, Sequence[Row]]

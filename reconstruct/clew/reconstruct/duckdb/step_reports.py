@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.detail import StepKind
 from clew.reconstruct.duckdb.spreads import spread, to_spread
 from clew.reconstruct.duckdb.step_table import KINDS, WORK
-from clew.reconstruct.model import StepKind
 from clew.reconstruct.reports import StepReport, WorkFrom
 
 if TYPE_CHECKING:

@@ -10,30 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from clew.reconstruct.duckdb import detail, finding, judging, querying
+from clew.reconstruct.duckdb import judging, querying
 from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
 from clew.reconstruct.duckdb.joined import marked, with_seams
 from clew.reconstruct.duckdb.kept import keep_settings, kept_settings, number_in_use, put_in_use
 from clew.reconstruct.duckdb.querying import utc
 from clew.reconstruct.duckdb.schema import add_lags, add_models, create
 from clew.reconstruct.duckdb.versions import Layout
-from clew.reconstruct.model import (
-    LIKELY,
-    Changed,
-    Continuation,
-    Flow,
-    FlowDetail,
-    FlowFilter,
-    FlowGroup,
-    GroupBy,
-    KeyReport,
-    Match,
-    Settings,
-    SourceStatus,
-    StoredReject,
-    Summary,
-    Written,
-)
+from clew.reconstruct.model import LIKELY, Flow, FlowFilter, Settings, Summary
 from clew.reconstruct.store import Capability
 
 if TYPE_CHECKING:
@@ -42,7 +26,19 @@ if TYPE_CHECKING:
     import duckdb
 
     from clew.collectors.record import Batch
+    from clew.reconstruct.answers import (
+        Changed,
+        Continuation,
+        FlowGroup,
+        GroupBy,
+        KeyReport,
+        Match,
+        SourceStatus,
+        StoredReject,
+        Written,
+    )
     from clew.reconstruct.definitions import Definition
+    from clew.reconstruct.detail import FlowDetail
     from clew.reconstruct.learned import Asked, Model, Transition
     from clew.reconstruct.reports import (
         Comparison,
@@ -141,6 +137,7 @@ class DuckStore:
             start += PAGE
 
     def changed(self, which: FlowFilter, since: str | None = None) -> Changed:
+        from clew.reconstruct.answers import Changed
         from clew.reconstruct.duckdb import changing
 
         stamp = self._file.stamp()
@@ -160,6 +157,9 @@ class DuckStore:
             return grouping.groups(connection, which, by, now, settings, self._joins or ())
 
     def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:
+        from clew.reconstruct.answers import Match
+        from clew.reconstruct.duckdb import finding
+
         with self._now() as connection:
             found = finding.find(connection, text, scope, limit)
         if found or not self._joins or len(text) < finding.PREFIX:
@@ -180,6 +180,8 @@ class DuckStore:
         *,
         usual: bool = False,
     ) -> FlowDetail | None:
+        from clew.reconstruct.duckdb import detail
+
         with self._at(as_of, one=True) as (connection, now, settings):
             found = detail.detail(connection, flow_id, scope, now, settings, limit, usual=usual)
         joined = (self._joins or {}).get((scope, flow_id), ())
@@ -188,12 +190,16 @@ class DuckStore:
         return with_seams(found, joined)
 
     def sources(self) -> list[SourceStatus]:
+        from clew.reconstruct.duckdb import source_reports
+
         with self._file.reading() as connection:
-            return querying.sources(connection, self._read_settings(connection))
+            return source_reports.sources(connection, self._read_settings(connection))
 
     def rejects(self, source: str | None = None, limit: int = 100) -> list[StoredReject]:
+        from clew.reconstruct.duckdb import source_reports
+
         with self._file.reading() as connection:
-            return querying.rejects(connection, source, limit)
+            return source_reports.rejects(connection, source, limit)
 
     def keys(self) -> list[KeyReport]:
         from clew.reconstruct.duckdb import key_reports

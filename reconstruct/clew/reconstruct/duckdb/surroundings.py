@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.detail import GroupPosition
 from clew.reconstruct.duckdb.holding import is_holding
-from clew.reconstruct.model import GroupPosition, Owed
+from clew.reconstruct.model import Owed
 from clew.reconstruct.passes.fold import HANDLES, SENDS
 
 if TYPE_CHECKING:

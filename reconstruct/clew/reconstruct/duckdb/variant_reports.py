@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clew.reconstruct.detail import StepKind
 from clew.reconstruct.duckdb.sequences import sequence
 from clew.reconstruct.duckdb.step_table import KINDS
 from clew.reconstruct.duckdb.type_reports import TOOK, by_status
-from clew.reconstruct.model import StepKind
 from clew.reconstruct.reports import Variant, VariantReport, VariantStep
 
 if TYPE_CHECKING:

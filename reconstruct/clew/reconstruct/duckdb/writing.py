@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clew.collectors.record import Batch, Rejected
+from clew.reconstruct.answers import Written
 from clew.reconstruct.duckdb.lags import put_lags
 from clew.reconstruct.duckdb.schema import REJECTED, SERIES_COLUMNS
 from clew.reconstruct.keys import KeyNames, quoted
-from clew.reconstruct.model import Settings, Written
+from clew.reconstruct.model import Settings
 from clew.reconstruct.passes.attribute import attribute
 from clew.reconstruct.passes.context import Context
 from clew.reconstruct.passes.fold import EARLIEST, fold

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from clew.reconstruct.model import Evidence, Observation, Step, StepKind
+from clew.reconstruct.detail import Evidence, Observation, Step, StepKind
 from clew.reconstruct.passes.steps import (
     LATEST,
     Draft,

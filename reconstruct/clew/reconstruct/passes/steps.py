@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from clew.reconstruct.model import Observation, StepKind
+from clew.reconstruct.detail import Observation, StepKind
 
 SENDS = frozenset({"send", "create"})
 HANDLES = frozenset({"process", "receive", "settle"})
