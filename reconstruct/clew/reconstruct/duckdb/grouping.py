@@ -58,7 +58,7 @@ def groups(
     """
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE grouped AS
-        SELECT flow, flow_id, scope_no, type, status, cause, started, last,
+        SELECT flow, flow_id, scope_no, type, status, cause, started, last, shape, records,
             waits_for[2] AS since, waits_for[3] AS kind, waits_for[4] AS name, waits_for[5] AS service
         FROM ({chosen(connection, which, settings)})
     """).fetchall()

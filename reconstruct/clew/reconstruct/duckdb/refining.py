@@ -1,9 +1,9 @@
 """Stored causes of many flows, refined as :mod:`clew.reconstruct.causes` refines that of one.
 
 The rules look at a flow's steps, a millisecond each. Of a thousand flows that wait for the
-same most did the same: those whose records are of the same series, and which owe the same, have
-one **shape**, and the rules look at one flow of each: the one that stopped first, which is
-the one that a group gives as its example.
+same most did the same: those whose records are of the same series (``flows.shape``), and which
+owe the same, have one **shape**, and the rules look at one flow of each: the one that stopped
+first, which is the one that a group gives as its example.
 """
 
 from __future__ import annotations
@@ -146,27 +146,17 @@ def _shape(connection: duckdb.DuckDBPyConnection) -> None:
     """Make ``shaped(flow, shape, kin, records)``; flows are ``kin`` that wait for the same."""
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE asked AS
-        SELECT flow, hash(type, cause, kind, name, service) AS kin FROM grouped
+        SELECT flow, shape, records, hash(type, cause, kind, name, service) AS kin FROM grouped
         WHERE cause IN {LOOKED_AT} AND flow NOT IN (SELECT flow FROM refined)
     """).fetchall()
-    ((first, last),) = connection.execute("""
-        SELECT min(g.started)::VARCHAR, max(g.last)::VARCHAR FROM grouped AS g SEMI JOIN asked USING (flow)
-    """).fetchall()
-    # What is stuck is often young: no record of it is older than all of it.
-    within = f"time BETWEEN TIMESTAMP '{first}' AND TIMESTAMP '{last}'" if first and last else "true"
-    connection.execute(f"""
+    connection.execute("""
         CREATE OR REPLACE TEMP TABLE shaped AS
-        WITH
-            owing AS (
-                SELECT flow, list_sort(list(hash(kind, name, service, overdue, held))) AS owed
-                FROM open_wait WHERE flow IN (SELECT flow FROM asked) GROUP BY flow
-            ),
-            told AS (
-                SELECT flow, list_sort(list(series)) AS series FROM store.records
-                WHERE flow IN (SELECT flow FROM asked) AND {within} GROUP BY flow
-            )
-        SELECT a.flow, hash(a.kin, o.owed, t.series) AS shape, a.kin, coalesce(len(t.series), 0) AS records
-        FROM asked AS a LEFT JOIN owing AS o USING (flow) LEFT JOIN told AS t USING (flow)
+        WITH owing AS (
+            SELECT flow, list_sort(list(hash(kind, name, service, overdue, held))) AS owed
+            FROM open_wait WHERE flow IN (SELECT flow FROM asked) GROUP BY flow
+        )
+        SELECT a.flow, hash(a.kin, o.owed, a.shape, a.records) AS shape, a.kin, a.records
+        FROM asked AS a LEFT JOIN owing AS o USING (flow)
     """).fetchall()
 
 
@@ -175,9 +165,9 @@ def _examples(connection: duckdb.DuckDBPyConnection) -> list[_Example]:
     rows = connection.execute(f"""
         WITH
             first AS (
-                SELECT shape, count(*) AS flows, min(records) AS records,
+                SELECT shaped.shape, count(*) AS flows, min(shaped.records) AS records,
                     min(ROW(coalesce(g.last, TIMESTAMP 'infinity'), g.flow_id, g.scope_no, g.flow))[4] AS flow
-                FROM shaped JOIN grouped AS g USING (flow) GROUP BY shape
+                FROM shaped JOIN grouped AS g USING (flow) GROUP BY shaped.shape
                 ORDER BY flows DESC, flow LIMIT {SHAPES}
             ),
             bounded AS (FROM first QUALIFY sum(records) OVER (ORDER BY flows DESC, flow) <= {RECORDS})

@@ -101,6 +101,9 @@ SERIES_TABLE = f"""
 CREATE TABLE store.series (series UBIGINT, {", ".join(f"{name} VARCHAR" for name in SERIES_COLUMNS)});
 """
 
+SHAPE = "(sum(series) % 18446744073709551616)::UBIGINT"
+"""``flows.shape`` of a flow's records: those of which the same was told, in whatever order, have the same."""
+
 ENGINE_TABLES = """
 CREATE TABLE store.ids (id UBIGINT, batch INTEGER);
 CREATE TABLE store.link_refs (record UBIGINT, token UBIGINT);
@@ -110,7 +113,7 @@ CREATE TABLE store.flows (
     started TIMESTAMP, last TIMESTAMP, ended TIMESTAMP, overall_limit_us BIGINT, defined BOOLEAN,
     outcome UTINYINT, roots INTEGER, records BIGINT, events BIGINT, errors BIGINT,
     dead_letters INTEGER, dead_open INTEGER, missing_parents INTEGER, services VARCHAR[],
-    evidence INTEGER[]
+    evidence INTEGER[], shape UBIGINT
 );
 CREATE TABLE store.waits (
     flow UBIGINT, kind UTINYINT, token UBIGINT, channel UBIGINT, since TIMESTAMP, limit_us BIGINT,
@@ -174,9 +177,21 @@ def add_models(connection: duckdb.DuckDBPyConnection) -> None:
     _execute(connection, MODEL_TABLES)
 
 
-def add_lags(connection: duckdb.DuckDBPyConnection) -> None:
+def add_lags_and_shapes(connection: duckdb.DuckDBPyConnection) -> None:
     """Make a store of version 3 one of version 4."""
-    _execute(connection, LAG_TABLES)
+    _execute(
+        connection,
+        f"""
+        {LAG_TABLES};
+        ALTER TABLE store.flows ADD COLUMN shape UBIGINT;
+        UPDATE store.flows SET shape = told.shape FROM (
+            SELECT flow, {SHAPE} AS shape FROM (
+                SELECT flow, series FROM store.records WHERE flow IS NOT NULL
+                UNION ALL SELECT s.flow, r.series FROM store.shared AS s JOIN store.records AS r USING (record)
+            ) GROUP BY flow
+        ) AS told WHERE told.flow = flows.flow
+        """,
+    )
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, statements: str) -> None:

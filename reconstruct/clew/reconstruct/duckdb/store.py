@@ -15,7 +15,7 @@ from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
 from clew.reconstruct.duckdb.joined import marked, with_seams
 from clew.reconstruct.duckdb.kept import keep_settings, kept_settings, number_in_use, put_in_use
 from clew.reconstruct.duckdb.querying import utc
-from clew.reconstruct.duckdb.schema import add_lags, add_models, create
+from clew.reconstruct.duckdb.schema import add_lags_and_shapes, add_models, create
 from clew.reconstruct.duckdb.versions import Layout
 from clew.reconstruct.model import LIKELY, Flow, FlowFilter, Settings, Summary
 from clew.reconstruct.store import Capability
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     )
 
 VERSION = 4
-LAYOUT = Layout(VERSION, create, {2: add_models, 3: add_lags})
+LAYOUT = Layout(VERSION, create, {2: add_models, 3: add_lags_and_shapes})
 PAGE = 1_000
 """Flows read at a time."""
 

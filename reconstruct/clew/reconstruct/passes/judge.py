@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS, OUTCOMES
+from clew.reconstruct.duckdb.schema import EVIDENCE, OBSERVATIONS, OUTCOMES, SHAPE
 from clew.reconstruct.keys import quoted
 from clew.reconstruct.passes.identify import anchor_of
 from clew.reconstruct.passes.rules import follow_rules
@@ -152,7 +152,7 @@ def _count(context: Context) -> None:
         evidence = f"[{evidence}]::INTEGER[]"
     context.run(f"""
         CREATE OR REPLACE TEMP TABLE basic AS
-        SELECT flow, started, last, records, errors, dead_letters, evidence, service_set,
+        SELECT flow, started, last, records, errors, dead_letters, evidence, service_set, shape,
             coalesce(first_root, first_name) % {NAMES} AS type_no
         FROM (
             SELECT m.flow, min(moment) AS started, max(until) AS last, count(*) AS records,
@@ -160,6 +160,7 @@ def _count(context: Context) -> None:
                 count(*) FILTER (m.kind = 'dead_letter')::INTEGER AS dead_letters,
                 {evidence} AS evidence,
                 bitstring_agg(t.service_no, 0, {services - 1}) AS service_set,
+                {SHAPE} AS shape,
                 min({FIRST}) FILTER (m.kind = 'span' AND parent_h IS NULL) AS first_root,
                 min({FIRST}) FILTER (m.kind <> 'dead_letter') AS first_name
             FROM member AS m JOIN trait AS t USING (series) GROUP BY m.flow
@@ -249,7 +250,7 @@ def _flows(context: Context) -> None:
             coalesce(r.roots, 0) AS roots, b.records,
             coalesce(v.events, 0) AS events, b.errors, b.dead_letters,
             coalesce(dead.dead_open, 0) AS dead_open, coalesce(o.records, 0)::INTEGER AS missing_parents,
-            coalesce(s.services, []) AS services, b.evidence
+            coalesce(s.services, []) AS services, b.evidence, b.shape
         FROM basic AS b
         LEFT JOIN named AS name USING (flow)
         LEFT JOIN defined_flow AS d USING (flow)
