@@ -17,10 +17,11 @@ def ours(broker: RabbitMQ) -> list[str]:
 def test_its_flows_are_those_of_its_truth_and_the_broker_is_as_it_was(
     broker: RabbitMQ, tmp_path: Path
 ) -> None:
+    before = ours(broker)
     live_demo.ran(tmp_path / "demo", "--live", "rabbitmq", "--url", broker.url)
     assert live_demo.differences(tmp_path / "demo") == []
     assert live_demo.dead_letters(tmp_path / "demo") >= 1
-    assert ours(broker) == []
+    assert sorted(ours(broker)) == sorted(before)
 
 
 def test_what_is_to_be_kept_stays(broker: RabbitMQ, tmp_path: Path) -> None:
