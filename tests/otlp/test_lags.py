@@ -284,7 +284,9 @@ def test_a_store_made_before_there_was_lag_keeps_it_from_now_on_and_a_rebuild_ke
     with open_store(path) as store:
         put(store)
     with duckdb.connect(str(path)) as connection:
-        connection.execute("DROP TABLE lags; ALTER TABLE flows DROP COLUMN shape; UPDATE clew SET version = 3")
+        connection.execute(
+            "DROP TABLE lags; ALTER TABLE flows DROP COLUMN shape; UPDATE clew SET version = 3"
+        )
     with open_store(path) as store:
         assert [one.source for one in store.sources()] == ["otlp"]
         put(store, lag("payments", 0))
