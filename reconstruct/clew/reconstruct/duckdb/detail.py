@@ -46,7 +46,7 @@ def detail(
     ).fetchall()
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE one_keys AS
-        SELECT flow, name, value FROM store.flow_keys WHERE flow = {flow}
+        SELECT flow, name, value, value_h FROM store.flow_keys WHERE flow = {flow}
     """).fetchall()
     flows = to_flows(connection, "one", 0, 1, scopes(connection))
     if not flows:

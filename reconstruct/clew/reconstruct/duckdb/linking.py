@@ -25,7 +25,7 @@ def linked(
 ) -> tuple[FlowLink, ...]:
     """The flows that ``flow`` is linked with, by the closest link where there are several.
 
-    Reads the temporary table ``mine``: the flow's records with their hashes.
+    Reads the temporary tables ``mine``, the flow's records with their hashes, and ``one_keys``, its keys.
 
     - ``parent``: a record of this flow names a parent span, a cause or a linked span there.
     - ``child``: a record there names a parent span or a cause in this flow.
@@ -41,9 +41,7 @@ def linked(
     _children(connection, flow)
     values = [
         str(value)
-        for name, value in connection.execute(
-            f"SELECT name, value_h FROM store.flow_keys WHERE flow = {flow}"
-        ).fetchall()
+        for name, value in connection.execute("SELECT name, value_h FROM one_keys").fetchall()
         if classes.get(name, KeyClass.ENTITY) is KeyClass.ENTITY
     ]
     if values:
@@ -61,6 +59,8 @@ def linked(
         FROM store.shared AS s JOIN store.shared AS o ON o.record = s.record AND o.flow <> s.flow
         WHERE s.flow = {flow}
     """).fetchall()
+    if not connection.execute("SELECT count(*) FROM met").fetchall()[0][0]:
+        return ()
     closest = " ".join(f"WHEN '{kind}' THEN {rank}" for rank, kind in enumerate(CLOSEST))
     rows = connection.execute(
         f"""
