@@ -142,14 +142,14 @@ def standing(summary: Summary, look: Look) -> Iterator[Line]:
 
 def _held_back(summary: Summary, look: Look) -> Iterator[Line]:
     """What was not read up to as-of, and how many flows that leaves undecided."""
+    holding = any(one.flows for one in summary.behind)
     parts = []
     for one in summary.behind[:SOURCES]:
+        silent = " (silent)" if one.silent and holding else ""
         flows = f", holds back {count(one.flows, 'flow')}" if one.flows else ""
-        parts.append(
-            f"{one.source} read up to {moment(one.watermark)}{' (silent)' if one.silent else ''}{flows}"
-        )
+        parts.append(f"{one.source} read up to {moment(one.watermark)}{silent}{flows}")
     more = len(summary.behind) - len(parts)
     if parts:
-        said = "held back by " if any(one.flows for one in summary.behind) else "silent: "
+        said = "held back by " if holding else "silent: "
         said += "; ".join(parts) + (f"; and {count(more, 'other')}" if more > 0 else "")
         yield from look.wrap(said, "warning", first=look.line())
