@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from clew.cli.ending import until_asked_to_end
 from clew.cli.errors import CommandError
 from clew.cli.extras import extra
 from clew.cli.kafka_source import filled
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
-    from types import FrameType
 
     from clew.cli.demo import DemoRun
     from clew.cli.demo.live.broker import Broker, Plan
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 KAFKA = "kafka"
 _START_S, _DRAIN_S, _END_S, _LOOK_S = 60.0, 90.0, 60.0, 0.2
-_ONCE_S = 0.5
-"""A group of processes is told of one Ctrl-C by several: within so long they are one."""
 _HTTP = re.compile(r"OTLP/HTTP.*?(http://\S+)")
 
 
@@ -116,7 +114,9 @@ def _run(
 
     # That an exporter sends something again is what it is for, and no news.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
-    ending = stack.enter_context(_until_asked_to_end(terminal))
+    ending = stack.enter_context(
+        until_asked_to_end(terminal, "the services stop, and what they sent is read")
+    )
     receiver = stack.enter_context(
         beside("receive", "--grpc", "none", "--http", "127.0.0.1:0", "--lateness", "2s")
     )
@@ -206,30 +206,6 @@ def _changes_told(terminal: Terminal, stored: Store) -> Iterator[None]:
     finally:
         over.set()
         teller.join()
-
-
-@contextmanager
-def _until_asked_to_end(terminal: Terminal) -> Iterator[threading.Event]:
-    """The first SIGINT or SIGTERM ends the services in good order; a second one ends at once."""
-    ending = threading.Event()
-    asked = 0.0
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if ending.is_set() and time.monotonic() - asked > _ONCE_S:
-            raise KeyboardInterrupt
-        if not ending.is_set():
-            asked = time.monotonic()
-            ending.set()
-            if terminal.interactive:
-                terminal.say("the services stop, and what they sent is read; again to end at once")
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield ending
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
 class _Clew:

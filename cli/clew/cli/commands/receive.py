@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clew.cli.collecting import Trouble
+from clew.cli.ending import until_asked_to_end
 from clew.cli.errors import CommandError
 from clew.cli.exits import Exit
 from clew.cli.extras import extra
@@ -22,7 +20,6 @@ from clew.cli.options import DURATION, Context, as_json, option, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
     from clew.cli.terminal import Terminal
     from clew.collectors.otlp.access import Access, Address
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
 GRPC, HTTP = "127.0.0.1:4317", "127.0.0.1:4318"
 NOWHERE = "none"
 LEAST_BEAT_S = 1.0
-_ONCE_S = 0.5
-"""A group of processes is told of one Ctrl-C by several: within so long they are one."""
 _FILE = click.Path(dir_okay=False)
 
 
@@ -127,7 +122,7 @@ def receive(context: Context, /, *, as_json: bool, no_progress: bool, **given: A
     with context.store(create=True, settings=None if wanted == now else wanted) as store:
         # Before anybody is answered: is there a store at all?
         store.positions()
-        with _until_asked_to_end(receiver, terminal) as ending:
+        with until_asked_to_end(terminal, "storing what was taken", receiver.close) as ending:
             servers.start()
             _tell_where(servers, access, terminal)
             troubles, line = Trouble(), ReceivingLine(receiver)
@@ -176,32 +171,6 @@ def _token(file: str | None) -> str:
     if not token:
         raise CommandError(f"{file} holds no token", status=Exit.USAGE)
     return token
-
-
-@contextmanager
-def _until_asked_to_end(receiver: Receiver, terminal: Terminal) -> Iterator[threading.Event]:
-    """The first SIGINT or SIGTERM ends taking; a second one ends at once."""
-    ending = threading.Event()
-    asked = 0.0
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if ending.is_set() and time.monotonic() - asked > _ONCE_S:
-            raise KeyboardInterrupt
-        if ending.is_set():
-            return
-        asked = time.monotonic()
-        ending.set()
-        receiver.close()
-        if terminal.interactive:
-            terminal.say("storing what was taken; again to end at once")
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield ending
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
 def _tell_where(servers: Servers, access: Access, terminal: Terminal) -> None:
