@@ -308,6 +308,8 @@ def test_an_interrupted_query_is_a_keyboard_interrupt_and_loses_only_its_own(
 ) -> None:
     file = opened()
     add(file, 1)
+    # What a script starts in its background ignores SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 
     def run() -> None:
@@ -316,8 +318,11 @@ def test_an_interrupted_query_is_a_keyboard_interrupt_and_loses_only_its_own(
             while True:
                 connection.execute("SELECT count(DISTINCT hash(range)) FROM range(1000000)").fetchall()
 
-    with pytest.raises(KeyboardInterrupt):
-        run()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert counts(file) == {1: 1}
 
 
