@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,11 @@ def wait_until(what: Callable[[], object]) -> None:
         time.sleep(0.2)
 
 
-def test_a_source_that_is_away_stops_no_other_and_sigterm_stores_what_was_read(tmp_path: Path) -> None:
-    write(tmp_path / "a.jsonl", ["e-1"])
-    (tmp_path / "clew.toml").write_text(
+@contextmanager
+def collecting(folder: Path, *events: str) -> Iterator[subprocess.Popen[bytes]]:
+    """``clew collect`` of a file that tells of ``events``, and of a Kafka that is not there; ``said`` has its talk."""
+    write(folder / "a.jsonl", list(events))
+    (folder / "clew.toml").write_text(
         """
         [source.logs]
         collector = "files"
@@ -67,18 +70,23 @@ def test_a_source_that_is_away_stops_no_other_and_sigterm_stores_what_was_read(t
         """,
         encoding="utf-8",
     )
-    with (tmp_path / "said").open("w") as said:
-        running = subprocess.Popen([*CLEW, "collect"], cwd=tmp_path, stdout=said, stderr=said)
-        try:
-            wait_until(lambda: sources(tmp_path).get("a.jsonl", {}).get("records") == 1)
-            write(tmp_path / "a.jsonl", ["e-2"])
-            wait_until(lambda: sources(tmp_path)["a.jsonl"]["records"] == 2)
-            wait_until(lambda: "shop: cannot reach Kafka" in (tmp_path / "said").read_text())
-            running.send_signal(signal.SIGTERM)
-            assert running.wait(timeout=WAIT_S) == 0
-        finally:
-            running.kill()
-            running.wait()
+    with (folder / "said").open("w") as said:
+        process = subprocess.Popen([*CLEW, "collect"], cwd=folder, stdout=said, stderr=said)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_source_that_is_away_stops_no_other_and_sigterm_stores_what_was_read(tmp_path: Path) -> None:
+    with collecting(tmp_path, "e-1") as running:
+        wait_until(lambda: sources(tmp_path).get("a.jsonl", {}).get("records") == 1)
+        write(tmp_path / "a.jsonl", ["e-2"])
+        wait_until(lambda: sources(tmp_path)["a.jsonl"]["records"] == 2)
+        wait_until(lambda: "shop: cannot reach Kafka" in (tmp_path / "said").read_text())
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=WAIT_S) == 0
     said_text = (tmp_path / "said").read_text()
     assert "stopped by SIGTERM; the same command goes on from there" in said_text
     assert said_text.count("cannot reach Kafka") == 1

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.live.test_collect import CLEW, WAIT_S, clew, wait_until
-from tests.live.test_supervision import write
+from tests.live.test_collect import WAIT_S, clew, collecting, wait_until
 from tests.otlp.running import Command, free_ports, one_span, post, traces
 
 from clew.cli.look import Look
@@ -27,39 +23,13 @@ def told() -> tuple[list[RunningSource], tuple[str, datetime | None]]:
     return [SOURCE], ("", None)
 
 
-@contextmanager
-def collecting(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """``clew collect`` of a file and of a Kafka that is not there."""
-    write(folder / "a.jsonl", ["e-1", "e-2"])
-    (folder / "clew.toml").write_text(
-        """
-        [source.logs]
-        collector = "files"
-        path = ["a.jsonl"]
-
-        [source.shop]
-        collector = "kafka"
-        bootstrap = "127.0.0.1:1"
-        topic = ["orders"]
-        """,
-        encoding="utf-8",
-    )
-    with (folder / "said").open("w") as said:
-        process = subprocess.Popen([*CLEW, "collect"], cwd=folder, stdout=said, stderr=said)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 def rows(folder: Path) -> dict[str, dict[str, Any]]:
     done = clew(folder, "sources", "--running", "--json")
     return {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
 
 
 def test_what_a_collector_does_is_told_from_another_process_and_that_it_was_killed(tmp_path: Path) -> None:
-    with collecting(tmp_path) as process:
+    with collecting(tmp_path, "e-1", "e-2") as process:
         wait_until(lambda: rows(tmp_path).get("logs", {}).get("records") == 2)
         wait_until(lambda: rows(tmp_path)["shop"]["error"] is not None)
         found = rows(tmp_path)
@@ -76,7 +46,7 @@ def test_what_a_collector_does_is_told_from_another_process_and_that_it_was_kill
         process.wait()
         assert [row["running"] for row in rows(tmp_path).values()] == [False, False]
         assert "clew collect  not running: process" in clew(tmp_path, "sources").stdout
-    with collecting(tmp_path) as again:
+    with collecting(tmp_path, "e-1", "e-2") as again:
         wait_until(lambda: [row["pid"] for row in rows(tmp_path).values()] == [again.pid] * 2)
         again.send_signal(signal.SIGTERM)
         assert again.wait(timeout=WAIT_S) == 0

@@ -19,4 +19,4 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, name="clew-parent", daemon=True).start()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -28,16 +28,6 @@ if TYPE_CHECKING:
 Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
 
 
-def spare_garbage_collection() -> None:
-    """Look for cycles less often: a consumer makes thousands of small objects a second, and none.
-
-    Measured on messages with three headers: a quarter of the time of reading them.
-    """
-    import gc
-
-    gc.set_threshold(50_000, 20, 100)
-
-
 def reading_options(command: Decorated) -> Decorated:
     """How what comes is read, whatever brings it."""
     made: Decorated = zoned("COLLECT")(redacting("COLLECT")(into_scope("read")(command)))
@@ -131,13 +121,7 @@ class Joining:
         self._context = context
         self._given = given
         self._now = judged_by(context)
-        self.judging: Judging = changed(
-            self._now,
-            keys=given["keys"],
-            definitions=given["definitions"],
-            owed_limit=given["owed_limit"],
-            silent_after=given["silent_after"],
-        )
+        self.judging: Judging = changed(self._now, given)
 
     @property
     def store_path(self) -> Path:
@@ -158,7 +142,6 @@ class Joining:
         from clew.cli.commands.ingest import in_json, told
         from clew.reconstruct.collecting import collect
 
-        spare_garbage_collection()
         terminal = self._context.terminal
         settings = None if self.judging == self._now else self.judging
 

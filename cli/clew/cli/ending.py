@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from clew.reconstruct.signals import asked_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,9 +39,5 @@ def until_asked_to_end(
         if terminal.interactive:
             terminal.say(f"{said}; again to end at once")
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with asked_to_end(end):
         yield ending
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -11,7 +11,7 @@ import click
 from clew.cli.options import DURATION, KEY_VALUE, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from clew.cli.options import Context
     from clew.collectors.formats.settings import Settings as Reading
@@ -112,6 +112,19 @@ def redacting(name: str) -> Callable[..., Any]:
     return decorate
 
 
+def lateness(env: str, what: str) -> Callable[..., Any]:
+    """``--lateness`` of ``what`` comes to a command by itself: sent or published."""
+    return option(
+        "--lateness",
+        env=env,
+        type=DURATION,
+        default="30s",
+        show_default=True,
+        metavar="DURATION",
+        help=f"What was {what} has come after so long at the latest: nothing is called stuck before.",
+    )
+
+
 def into_scope(what: str) -> Callable[..., Any]:
     """``--scope`` of ``what`` a command stores: read or received."""
     return option(
@@ -123,33 +136,25 @@ def into_scope(what: str) -> Callable[..., Any]:
     )
 
 
-def changed(
-    now: Settings,
-    *,
-    keys: tuple[tuple[str, str], ...],
-    definitions: str | None,
-    owed_limit: int | None,
-    silent_after: int | None,
-) -> Settings:
-    """``now`` with what the options say; equal to ``now`` where they say nothing new.
+def changed(now: Settings, given: Mapping[str, Any]) -> Settings:
+    """``now`` with what the options of :func:`judging` say; equal to ``now`` where they say nothing new.
 
     Raises:
         DefinitionError: the definitions file is wrong.
     """
     from clew.reconstruct.model import KeyClass
 
-    if keys:
-        now = replace(
-            now, key_classes={**now.key_classes, **{name: KeyClass(class_) for name, class_ in keys}}
-        )
-    if definitions is not None:
+    if given["keys"]:
+        told = {name: KeyClass(class_) for name, class_ in given["keys"]}
+        now = replace(now, key_classes={**now.key_classes, **told})
+    if given["definitions"] is not None:
         from clew.reconstruct.definitions import load
 
-        now = replace(now, definitions=load(Path(definitions)))
-    if owed_limit is not None:
-        now = replace(now, limit_us=owed_limit)
-    if silent_after is not None:
-        now = replace(now, silent_us=silent_after)
+        now = replace(now, definitions=load(Path(given["definitions"])))
+    if given["owed_limit"] is not None:
+        now = replace(now, limit_us=given["owed_limit"])
+    if given["silent_after"] is not None:
+        now = replace(now, silent_us=given["silent_after"])
     return now
 
 

@@ -10,8 +10,9 @@ import click
 
 from clew.cli.errors import UsageMistake
 from clew.cli.extras import extra
+from clew.cli.judging import lateness
 from clew.cli.kafka_source import filled
-from clew.cli.options import DURATION, option
+from clew.cli.options import option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,15 +138,7 @@ _OPTIONS = (
         metavar="SIZE|none",
         help="Most bytes of them.",
     ),
-    option(
-        "--lateness",
-        env="RABBITMQ_LATENESS",
-        type=DURATION,
-        default="30s",
-        show_default=True,
-        metavar="DURATION",
-        help="What was published has come after so long at the latest: nothing is called stuck before.",
-    ),
+    lateness("RABBITMQ_LATENESS", "published"),
     option(
         "--format",
         "format_",

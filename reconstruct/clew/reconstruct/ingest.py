@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from clew.collectors.errors import SourceUnavailable
 from clew.reconstruct.answers import Written
+from clew.reconstruct.signals import asked_to_end
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -192,9 +193,5 @@ def stoppable(*, enabled: bool) -> Iterator[_Stop]:
     if not enabled or threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with asked_to_end(stop):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

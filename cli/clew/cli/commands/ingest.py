@@ -102,13 +102,7 @@ def ingest(
 
     terminal = context.terminal
     now = judged_by(context)
-    wanted = changed(
-        now,
-        keys=given["keys"],
-        definitions=given["definitions"],
-        owed_limit=given["owed_limit"],
-        silent_after=given["silent_after"],
-    )
+    wanted = changed(now, given)
     collector = FilesCollector(
         paths,
         format=given["format_"],

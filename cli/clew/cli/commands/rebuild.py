@@ -26,7 +26,7 @@ def rebuild(context: Context, /, *, as_json: bool, **given: Any) -> int:
     terminal = context.terminal
     with context.store() as store:
         now = store.settings()
-        summary = store.rebuild(changed(now, **given))
+        summary = store.rebuild(changed(now, given))
     if as_json:
         from clew.cli import flow_json
 

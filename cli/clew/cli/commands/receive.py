@@ -15,8 +15,8 @@ from clew.cli.ending import until_asked_to_end
 from clew.cli.errors import CommandError
 from clew.cli.exits import Exit
 from clew.cli.extras import extra
-from clew.cli.judging import changed, into_scope, judged_by, judging, reading, redacting
-from clew.cli.options import DURATION, Context, as_json, option, stored
+from clew.cli.judging import changed, into_scope, judged_by, judging, lateness, reading, redacting
+from clew.cli.options import Context, as_json, option, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,15 +66,7 @@ _FILE = click.Path(dir_okay=False)
     metavar="FILE",
     help="Senders must show a certificate signed by one of these (PEM).",
 )
-@option(
-    "--lateness",
-    env="RECEIVE_LATENESS",
-    type=DURATION,
-    default="30s",
-    show_default=True,
-    metavar="DURATION",
-    help="What was sent has come after so long at the latest: nothing is called stuck before.",
-)
+@lateness("RECEIVE_LATENESS", "sent")
 @redacting("RECEIVE")
 @judging
 @into_scope("received")
@@ -102,13 +94,7 @@ def receive(context: Context, /, *, as_json: bool, no_progress: bool, **given: A
 
     terminal = context.terminal
     now = judged_by(context)
-    wanted = changed(
-        now,
-        keys=given["keys"],
-        definitions=given["definitions"],
-        owed_limit=given["owed_limit"],
-        silent_after=given["silent_after"],
-    )
+    wanted = changed(now, given)
     settings = reading(wanted, given["redact_keys"], given["redact_patterns"])
     lateness_us = given["lateness"]
     # While nothing comes, it is said at least that often that all has come.

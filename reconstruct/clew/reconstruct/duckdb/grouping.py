@@ -14,6 +14,7 @@ from clew.reconstruct.duckdb.lookups import FEW
 from clew.reconstruct.duckdb.querying import chosen, scopes, utc
 from clew.reconstruct.duckdb.refining import refine
 from clew.reconstruct.model import FlowFilter, Settings, Status
+from clew.reconstruct.passes.fold import HANDLES, SENDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,7 +29,6 @@ SURE = 3
 """More changes than that at one time are a start or a gap in the records, and none is told."""
 HARMED = f"('{Status.STUCK}', '{Status.FAILED}', '{Status.DEAD_LETTERED}')"
 BROKEN = f"('{Status.FAILED}', '{Status.DEAD_LETTERED}')"
-HANDLES = "('process', 'receive', 'settle')"
 
 CAUSE = "coalesce(r.cause, g.cause)"
 
@@ -140,7 +140,7 @@ def _blame(connection: duckdb.DuckDBPyConnection, ends: list[str], *, wanted: bo
         SELECT k.kind, s.name, min(s.service) AS service
         FROM store.series AS s, (VALUES ('step'), ('handling')) AS k(kind)
         WHERE {only} AND s.service IS NOT NULL AND s.kind <> 'dead_letter'
-          AND CASE k.kind WHEN 'step' THEN coalesce(s.operation, 'send') IN ('send', 'create')
+          AND CASE k.kind WHEN 'step' THEN coalesce(s.operation, 'send') IN {SENDS}
                           ELSE s.operation IN {HANDLES} END
         GROUP BY k.kind, s.name HAVING count(DISTINCT s.service) = 1
     """).fetchall()

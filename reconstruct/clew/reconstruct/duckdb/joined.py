@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clew.reconstruct.answers import Continuation
+    from clew.reconstruct.answers import Continuation, Match
     from clew.reconstruct.detail import FlowDetail
     from clew.reconstruct.model import Flow
 
@@ -34,3 +34,15 @@ def with_seams(detail: FlowDetail, joined: tuple[Continuation, ...]) -> FlowDeta
     )
     (flow,) = marked([detail.flow], {(detail.flow.scope, detail.flow.flow_id): joined})
     return replace(detail, flow=flow, steps=steps, joined=joined)
+
+
+def hidden(joins: Joins, text: str, scope: str | None) -> list[Match]:
+    """The flows that a prefix of an ID leads to under which one of them goes on, by scope and flow ID."""
+    from clew.reconstruct.answers import Match
+
+    found = (
+        Match(base[1], base[0], "prefix")
+        for base, joined in joins.items()
+        if scope in {None, base[0]} and any(one.continued.startswith(text) for one in joined)
+    )
+    return sorted(found, key=lambda match: (match.scope, match.flow_id))

@@ -44,7 +44,7 @@ EVERY: Final = ", ".join(
     for status, condition in CONDITIONS.items()
     if status is not Status.IN_PROGRESS
 )
-FLAGS: Final = "owing, owes, retries, held_back, overdue, exhausted"
+FLAGS: Final = ("owing", "owes", "retries", "held_back", "overdue", "exhausted")
 
 
 def prepare(
@@ -146,11 +146,11 @@ def counted() -> str:
     Needs what :func:`prepare` makes.
     """
     alike = "outcome, least(dead_open, 1) AS dead_open, least(roots, 1) AS roots, defined"
-    none = ", ".join(f"NULL::BOOLEAN AS {flag}" for flag in FLAGS.split(", "))
+    none = ", ".join(f"NULL::BOOLEAN AS {flag}" for flag in FLAGS)
     return f"""
         WITH
             owing_alike AS MATERIALIZED (
-                SELECT {alike}, {FLAGS}, count(*) AS flows
+                SELECT {alike}, {", ".join(FLAGS)}, count(*) AS flows
                 FROM store.flows JOIN ({_due("FROM open_wait")}) USING (flow) GROUP BY ALL
             ),
             alike AS (

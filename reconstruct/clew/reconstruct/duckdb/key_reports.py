@@ -9,6 +9,7 @@ from clew.reconstruct.answers import KeyReport
 from clew.reconstruct.duckdb.schema import OBSERVATIONS
 from clew.reconstruct.keys import class_of
 from clew.reconstruct.model import KeyClass, Settings
+from clew.reconstruct.passes.fold import HANDLES, SENDS
 
 if TYPE_CHECKING:
     import duckdb
@@ -88,7 +89,7 @@ def _roots(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, int]]:
     A root is a trace, or an event without one, that follows no other of the same value
     by a cause or by the handling of its message.
     """
-    rows = connection.execute("""
+    rows = connection.execute(f"""
         WITH
             homes AS (SELECT DISTINCT scope_no, name, value, home FROM keyed WHERE home IS NOT NULL),
             many AS (
@@ -105,7 +106,7 @@ def _roots(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, int]]:
                 FROM among AS a JOIN among AS b
                   ON b.event_h = a.event_h AND b.name = a.name AND b.value = a.value
                 WHERE a.home <> b.home
-                  AND a.operation IN ('process', 'receive', 'settle') AND b.operation IN ('send', 'create')
+                  AND a.operation IN {HANDLES} AND b.operation IN {SENDS}
             ),
             roots AS (
                 SELECT scope_no, name, value, count(*) AS roots

@@ -229,16 +229,8 @@ def _flow(row: tuple[Any, ...], keys: dict[str, list[str]], scope_of: dict[int, 
     errors, dead_letters, missing_parents, services, evidence = row[13:]
     owed = None
     if waits_for is not None:
-        deadline, since, what, name, service, destination, held = _fields(waits_for)
-        owed = Owed(
-            kind=what,
-            name=name or "",
-            since=utc(since) or datetime.fromtimestamp(0, UTC),
-            deadline=utc(deadline),
-            service=service,
-            destination=destination,
-            held=held,
-        )
+        deadline, since, what, *rest = _fields(waits_for)
+        owed = to_owed(what, since, deadline, *rest)
     return Flow(
         flow_id=flow_id or "",
         scope=scope_of.get(scope_no, ""),
@@ -259,6 +251,27 @@ def _flow(row: tuple[Any, ...], keys: dict[str, list[str]], scope_of: dict[int, 
         services=tuple(services),
         keys={name: tuple(values) for name, values in keys.items()},
         evidence={name: count for name, count in zip(EVIDENCE, evidence, strict=True) if count},
+    )
+
+
+def to_owed(
+    kind: str,
+    since: datetime | None,
+    deadline: datetime | None,
+    name: str | None,
+    service: str | None,
+    destination: str | None,
+    held: bool,  # noqa: FBT001  a row's last column
+) -> Owed:
+    """What a row of ``open_wait`` says."""
+    return Owed(
+        kind=kind,
+        name=name or "",
+        since=utc(since) or datetime.fromtimestamp(0, UTC),
+        deadline=utc(deadline),
+        service=service,
+        destination=destination,
+        held=held,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from clew.reconstruct.duckdb import judging, querying
 from clew.reconstruct.duckdb.file import TIMEOUT_SECONDS, DuckFile
-from clew.reconstruct.duckdb.joined import marked, with_seams
+from clew.reconstruct.duckdb.joined import hidden, marked, with_seams
 from clew.reconstruct.duckdb.kept import keep_settings, kept_settings, number_in_use, put_in_use
 from clew.reconstruct.duckdb.querying import utc
 from clew.reconstruct.duckdb.schema import add_lags_and_shapes, add_models, create
@@ -157,19 +157,13 @@ class DuckStore:
             return grouping.groups(connection, which, by, now, settings, self._joins or ())
 
     def find(self, text: str, scope: str | None = None, limit: int = 20) -> list[Match]:
-        from clew.reconstruct.answers import Match
         from clew.reconstruct.duckdb import finding
 
         with self._now() as connection:
             found = finding.find(connection, text, scope, limit)
         if found or not self._joins or len(text) < finding.PREFIX:
             return found
-        hidden = {
-            Match(base[1], base[0], "prefix")
-            for base, joined in self._joins.items()
-            if scope in {None, base[0]} and any(one.continued.startswith(text) for one in joined)
-        }
-        return sorted(hidden, key=lambda match: (match.scope, match.flow_id))[:limit]
+        return hidden(self._joins, text, scope)[:limit]
 
     def flow(
         self,

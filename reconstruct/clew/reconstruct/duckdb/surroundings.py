@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from clew.reconstruct.detail import GroupPosition
 from clew.reconstruct.duckdb.holding import is_holding
-from clew.reconstruct.model import Owed
+from clew.reconstruct.duckdb.querying import to_owed, utc
 from clew.reconstruct.passes.fold import HANDLES, SENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import duckdb
+
+    from clew.reconstruct.model import Owed
 
 WAITS = 1_000
 """Waits of one flow that are listed."""
@@ -32,7 +33,7 @@ def waits(connection: duckdb.DuckDBPyConnection, flow: int) -> tuple[Owed, ...]:
 def waits_of(connection: duckdb.DuckDBPyConnection, only: str) -> dict[int, tuple[Owed, ...]]:
     """Flow → all that it owes, the earliest deadline first, of the open waits of which ``only`` is true."""
     rows = connection.execute(f"""
-        SELECT DISTINCT flow, kind, name, since, deadline, service, destination, held
+        SELECT DISTINCT flow, kind, since, deadline, name, service, destination, held
         FROM open_wait WHERE {only}
         QUALIFY row_number() OVER (
             PARTITION BY flow ORDER BY deadline, since, kind, name, service, destination, held
@@ -40,18 +41,8 @@ def waits_of(connection: duckdb.DuckDBPyConnection, only: str) -> dict[int, tupl
         ORDER BY flow, deadline, since, kind, name, service, destination, held
     """).fetchall()
     found: dict[int, list[Owed]] = {}
-    for flow, kind, name, since, deadline, service, destination, held in rows:
-        found.setdefault(flow, []).append(
-            Owed(
-                kind=kind,
-                name=name or "",
-                since=_utc(since) or datetime.fromtimestamp(0, UTC),
-                deadline=_utc(deadline),
-                service=service,
-                destination=destination,
-                held=held,
-            )
-        )
+    for flow, *row in rows:
+        found.setdefault(flow, []).append(to_owed(*row))
     return {flow: tuple(owed) for flow, owed in found.items()}
 
 
@@ -61,10 +52,10 @@ def senders(connection: duckdb.DuckDBPyConnection, owed: tuple[Owed, ...]) -> di
     if not names:
         return {}
     rows = connection.execute(
-        """
+        f"""
         SELECT name, list(DISTINCT service ORDER BY service) FROM store.series
         WHERE name IN (SELECT unnest(?)) AND service IS NOT NULL AND kind <> 'dead_letter'
-          AND coalesce(operation, 'send') IN ('send', 'create')
+          AND coalesce(operation, 'send') IN {SENDS}
         GROUP BY name ORDER BY name
         """,
         [names],
@@ -254,13 +245,9 @@ def positions(connection: duckdb.DuckDBPyConnection, scope: str) -> tuple[GroupP
             services=tuple(name for name in services if name),
             offset=offset,
             time=at,
-            sent=_utc(sent),
+            sent=utc(sent),
             per_second=per_second,
         )
         for destination, partition, group, services, offset, time, sent, per_second in rows
-        if (at := _utc(time)) is not None
+        if (at := utc(time)) is not None
     )
-
-
-def _utc(value: datetime | None) -> datetime | None:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
