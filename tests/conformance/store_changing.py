@@ -97,6 +97,33 @@ class ChangingConformance(StoreCase):
         seen = store.changed(EVERY, begin.mark)
         assert (seen.as_of, named(seen)) == (at(61), [("a", "stuck")])
 
+    def test_a_flow_that_was_held_back_is_told_once_its_teller_was_read_far_enough(
+        self, open_store: Open
+    ) -> None:
+        """Its deadline passed before the first look, while nobody could say yet that it is overdue."""
+        store = open_store(settings=Settings(definitions=(ORDER,)))
+
+        def read_to(second: float) -> Watermark:
+            return Watermark(int(at(second).timestamp() * 1_000_000), exact=False)
+
+        paid = [log(1, name="Paid", correlation_id="good", service="bank")]
+        placed = [
+            log(second, name="Placed", correlation_id=name)
+            for second, name in ((0, "good"), (0, "a"), (90, "b"))
+        ]
+        store.write(batch(paid, source="bank.log", watermark=read_to(30)))
+        store.write(batch(placed))
+        store.release()
+        begin = store.changed(EVERY)
+        assert [flow.cause for flow in store.flows(FlowFilter()) if flow.flow_id == "a"] == ["source_behind"]
+        store.write(batch([], source="bank.log", position="2", first=False, watermark=read_to(59)))
+        store.release()
+        still = store.changed(EVERY, begin.mark)
+        assert ("a", "stuck") not in named(still)
+        store.write(batch([], source="bank.log", position="3", first=False, watermark=read_to(100)))
+        store.release()
+        assert named(store.changed(EVERY, still.mark)) == [("a", "stuck")]
+
     def test_flows_that_share_a_new_record_are_told(self, store: Store) -> None:
         spans = [
             span(0, 1, "t-a", "s-a", correlation_id="a"),

@@ -32,19 +32,25 @@ class Mark(NamedTuple):
     """What the file looked like before it was asked: the same again means that nothing was committed."""
     judging: str
     """What the flows were judged by."""
+    undecided: datetime | None
+    """The earliest deadline (naive UTC) that had passed while nobody could say yet that it was overdue."""
 
     def text(self) -> str:
         """The mark for :func:`read_mark`."""
-        when = self.as_of.isoformat() if self.as_of else None
-        return json.dumps([self.batch, when, self.stamp, self.judging])
+        as_of, undecided = (time.isoformat() if time else None for time in (self.as_of, self.undecided))
+        return json.dumps([self.batch, as_of, self.stamp, self.judging, undecided])
 
 
 def read_mark(text: str | None) -> Mark | None:
     """A mark that :meth:`Mark.text` wrote."""
     if text is None:
         return None
-    batch, as_of, stamp, judging = json.loads(text)
-    return Mark(batch, datetime.fromisoformat(as_of) if as_of else None, stamp, judging)
+    batch, as_of, stamp, judging, undecided = json.loads(text)
+    return Mark(batch, _time(as_of), stamp, judging, _time(undecided))
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def changed(
@@ -57,14 +63,16 @@ def changed(
 ) -> Changed:
     """Flows with records of batches after the mark's, and those whose deadline passed after its time.
 
-    Where the store judges by something else since, those that stand otherwise, too.
+    Where something was held back at the mark's time, so are those whose deadline passed since the
+    earliest of that. Where the store judges by something else since, those that stand otherwise, too.
     A mark beyond the store's last batch is another store's, and as good as none.
     """
     newest = connection.execute("SELECT coalesce(max(batch), 0) FROM store.records").fetchall()[0][0]
     ((judging,),) = connection.execute(
         "SELECT coalesce(list(hash(name, value) ORDER BY name)::VARCHAR, '') FROM store.settings"
     ).fetchall()
-    mark = Mark(newest, now, stamp, judging).text()
+    ((undecided,),) = connection.execute("SELECT min(deadline) FROM open_wait WHERE held").fetchall()
+    mark = Mark(newest, now, stamp, judging, undecided).text()
     if which.limit == 0:
         return Changed([], mark, utc(now))
     if before is None or before.batch > newest:
@@ -98,8 +106,10 @@ def _touched(connection: duckdb.DuckDBPyConnection, before: Mark, now: datetime 
     """).fetchall()
     if now is None:
         return "flow IN (FROM touched)"
-    # A deadline is exclusive: what was due at the mark's time is overdue after it.
-    begin = f"TIMESTAMP '{before.as_of.isoformat(sep=' ')}'" if before.as_of else "TIMESTAMP '-infinity'"
+    # A deadline is exclusive: what was due at the mark's time is overdue after it. So is what had
+    # passed before, where its teller was not read so far yet.
+    since = min(filter(None, (before.as_of, before.undecided)), default=None)
+    begin = f"TIMESTAMP '{since.isoformat(sep=' ')}'" if since else "TIMESTAMP '-infinity'"
     due = f"waits_for[1] >= {begin} AND waits_for[1] < TIMESTAMP '{now.isoformat(sep=' ')}'"
     return f"flow IN (FROM touched) OR ({due})"
 
